@@ -1,0 +1,46 @@
+//! The arithmetic of the lottery: canonical encodings, the tree over the entrants, the signed commitment,
+//! ranks, places, the public bundle and its verification. Pure: no clock, no files, no database.
+//! `README.md` states every byte and rule, so that others can write their own verifier.
+
+mod codec;
+mod error;
+
+mod entrant;
+mod inclusion;
+mod merkle;
+
+mod apportion;
+mod commitment;
+mod quota;
+mod randomness;
+mod receipt;
+mod signature;
+
+mod lottery;
+mod outcome;
+mod places;
+mod rank;
+
+mod bundle;
+mod verify;
+
+pub use self::{
+    bundle::{BundleReader, BundleWriter},
+    codec::TEXT_BYTES_MAX,
+    commitment::{COMMITMENT_BYTES_MAX, Commitment, ENTRANTS_MAX, SignedCommitment},
+    entrant::Entrant,
+    error::Invalid,
+    inclusion::{InclusionProof, ProofBuilder},
+    lottery::draw,
+    merkle::{EntrantsRoot, Hash, RootBuilder, entrants_root, leaf_hash, node_hash},
+    outcome::{Outcome, Stratum, Verdict},
+    quota::{
+        GROUPS_MAX, Group, QuotaPlan, REGIONS_MAX, RegionPlaces, RegionWeight, Regions,
+        RemainderRule,
+    },
+    randomness::{Randomness, RandomnessSource, Reveal, TRUSTEES_MAX, Trustee, secret_commitment},
+    rank::Ranking,
+    receipt::{Receipt, SignedReceipt},
+    signature::{PublicKey, SigningKey},
+    verify::{Standing, VerifiedDraw, verify},
+};

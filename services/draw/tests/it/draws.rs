@@ -1,0 +1,194 @@
+//! Draws to test with: one small and fixed, and any number of made-up ones.
+
+use std::num::NonZeroU8;
+
+use draw::{
+    BundleWriter, Commitment, Entrant, EntrantsRoot, Group, Outcome, QuotaPlan, Randomness,
+    RandomnessSource, RegionPlaces, RegionWeight, Regions, RemainderRule, Reveal, SignedCommitment,
+    SigningKey, Trustee, secret_commitment,
+};
+
+pub(crate) const BATCH: &str = "batches/48";
+const TRUSTEES: [(&str, [u8; 32]); 2] = [
+    ("Mahkamah \"Agung\"", [0x11; 32]),
+    ("Ombudsman", [0x22; 32]),
+];
+
+pub(crate) struct Draw {
+    pub(crate) commitment: Commitment,
+    pub(crate) entrants: Vec<Entrant>,
+}
+
+pub(crate) fn key() -> SigningKey {
+    SigningKey::from_seed(&[0x42; 32])
+}
+
+/// Twelve entrants, two groups, three regions with floors, two trustees, a household limit of two.
+pub(crate) fn a_small_draw() -> Draw {
+    let entrant = |number: u8| Entrant {
+        pseudonym: [number * 16; 16],
+        region: u32::from(31 + number % 4),
+        groups: u32::from(number.is_multiple_of(5)) | u32::from(number.is_multiple_of(4)) << 1,
+        household: (!number.is_multiple_of(3)).then_some([number % 2; 16]),
+        household_prior: u8::from(!number.is_multiple_of(3) && number % 2 == 1),
+    };
+    let weight = |region, weight, floor| RegionWeight {
+        region,
+        weight,
+        floor,
+    };
+    let regions =
+        Regions::Proportional(vec![weight(31, 10, 0), weight(32, 50, 0), weight(33, 1, 1)]);
+    let plan = QuotaPlan::new(
+        7,
+        vec![group("disability", 1), group("rural", 2)],
+        regions,
+        RemainderRule::RegionsThenGeneral,
+    )
+    .expect("the plan adds up");
+    Draw::new(plan, (0..12).map(entrant).collect(), 2)
+}
+
+/// A draw that depends on `seed` alone.
+pub(crate) fn a_made_up_draw(seed: u64) -> Draw {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let groups = (0..random.below(4)).map(|i| group(&format!("group-{i}"), random.below(6)));
+    let groups: Vec<Group> = groups.collect();
+    let rows = 1..=random.below(5);
+    let regions = match random.below(3) {
+        0 => Regions::None,
+        1 => Regions::Fixed(
+            rows.map(|region| RegionPlaces {
+                region,
+                places: random.below(6),
+            })
+            .collect(),
+        ),
+        _ => Regions::Proportional(
+            rows.map(|region| {
+                let (weight, floor) = (random.below(20), random.below(4));
+                RegionWeight {
+                    region,
+                    weight,
+                    floor,
+                }
+            })
+            .collect(),
+        ),
+    };
+    let rule = match random.below(3) {
+        0 => RemainderRule::General,
+        1 => RemainderRule::RegionsThenGeneral,
+        _ => RemainderRule::Lapse,
+    };
+    let places = 40 + random.below(30);
+    let group_bits = (1 << groups.len()) - 1;
+    let entrants = (0..random.below(150)).map(|i| {
+        let household = u8::try_from(random.below(60)).expect("below 60");
+        let in_household = household < 40;
+        Entrant {
+            pseudonym: (u128::from(i) << 64 | u128::from(random.below(u32::MAX))).to_be_bytes(),
+            region: random.below(7),
+            groups: random.below(16) & group_bits,
+            household: in_household.then_some([household; 16]),
+            household_prior: if in_household { household % 3 } else { 0 },
+        }
+    });
+    let entrants = entrants.collect();
+    let limit = u8::try_from(random.below(4)).expect("below 4");
+    Draw::new(
+        QuotaPlan::new(places, groups, regions, rule).expect("places suffice"),
+        entrants,
+        limit,
+    )
+}
+
+pub(crate) fn group(name: &str, places: u32) -> Group {
+    Group {
+        name: name.to_owned(),
+        places,
+    }
+}
+
+pub(crate) fn secrets() -> Vec<[u8; 32]> {
+    TRUSTEES.iter().map(|trustee| trustee.1).collect()
+}
+
+impl Draw {
+    pub(crate) fn new(plan: QuotaPlan, entrants: Vec<Entrant>, household_limit: u8) -> Self {
+        let mut tree = EntrantsRoot::new(plan.groups().len());
+        for entrant in &entrants {
+            tree.push(entrant).expect("entrants ascend");
+        }
+        let trustee = |(name, secret): (&str, [u8; 32])| Trustee {
+            name: name.to_owned(),
+            commitment: secret_commitment(BATCH, name, &secret),
+        };
+        let commitment = Commitment {
+            batch: BATCH.to_owned(),
+            entrant_count: tree.count(),
+            root: tree.root(),
+            rule_set_hash: [0x33; 32],
+            plan,
+            household_limit: NonZeroU8::new(household_limit),
+            source: RandomnessSource::CommitReveal(TRUSTEES.map(trustee).to_vec()),
+            commit_time: 1_700_000_000,
+        };
+        Self {
+            commitment,
+            entrants,
+        }
+    }
+
+    pub(crate) fn signed(&self) -> SignedCommitment {
+        self.commitment
+            .clone()
+            .sign(&key())
+            .expect("the commitment is within limits")
+    }
+
+    pub(crate) fn randomness(&self) -> Randomness {
+        let reveal = Reveal::CommitReveal(secrets());
+        self.commitment
+            .source
+            .randomness(BATCH, &reveal)
+            .expect("the secrets are the right ones")
+    }
+
+    pub(crate) fn outcomes(&self) -> Vec<Outcome> {
+        draw::draw(&self.commitment, &self.randomness(), &self.entrants, 2)
+            .expect("all is in order")
+    }
+
+    pub(crate) fn bundle(&self) -> Vec<u8> {
+        self.bundle_with(&self.outcomes())
+    }
+
+    /// Writes a bundle with these outcomes, be they right or wrong.
+    pub(crate) fn bundle_with(&self, outcomes: &[Outcome]) -> Vec<u8> {
+        let mut writer = BundleWriter::new(Vec::new(), self.signed()).expect("the signature holds");
+        for entrant in &self.entrants {
+            writer.entrant(entrant).expect("entrants ascend");
+        }
+        writer
+            .reveal(&Reveal::CommitReveal(secrets()))
+            .expect("the secrets are the right ones");
+        for outcome in outcomes {
+            writer
+                .outcome(outcome)
+                .expect("there are as many as entrants");
+        }
+        writer.finish().expect("all is written").0
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u32) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        u32::try_from((self.0 >> 11) % u64::from(bound)).expect("below a 32-bit bound")
+    }
+}

@@ -1,0 +1,294 @@
+//! Every part of a bundle broken in turn: each fault has its reason, and both verifiers name it.
+
+use draw::{Commitment, Invalid, Outcome, QuotaPlan, Regions, RemainderRule, Verdict, verify};
+
+use crate::{
+    draws::{Draw, a_small_draw, secrets},
+    verifiers::{Scratch, python, rust},
+};
+
+const ENTRANT_BYTES: usize = 26;
+const TOKEN_BYTES: usize = 16;
+
+/// Offsets of the small draw's sections.
+struct Layout {
+    signature: usize,
+    entrants: usize,
+    reveal: usize,
+    result: usize,
+    hash: usize,
+    end: usize,
+}
+
+fn layout(draw: &Draw) -> Layout {
+    let entrants = 16
+        + draw
+            .signed()
+            .to_bytes()
+            .expect("the commitment is within limits")
+            .len();
+    let tokens = draw
+        .entrants
+        .iter()
+        .filter(|entrant| entrant.household.is_some())
+        .count();
+    let reveal = entrants + draw.entrants.len() * ENTRANT_BYTES + tokens * TOKEN_BYTES;
+    let result = reveal + 3 + 32 * secrets().len();
+    let hash = result + 5 * draw.entrants.len();
+    Layout {
+        signature: entrants - 64,
+        entrants,
+        reveal,
+        result,
+        hash,
+        end: hash + 32,
+    }
+}
+
+fn both_name(fault: &str, bundle: &[u8], reason: &str) {
+    let file = Scratch::new(&format!("fault-{}", fault.replace(' ', "-")), bundle);
+    for verifier in [rust, python] {
+        let answer = verifier(&[file.path()]);
+        assert_eq!(
+            (answer.exit, answer.reason()),
+            (Some(1), reason),
+            "{fault}: {}",
+            answer.json
+        );
+    }
+}
+
+/// Flips a bit of the byte at `offset`.
+fn flipped(bundle: &[u8], offset: usize) -> Vec<u8> {
+    let mut bytes = bundle.to_vec();
+    bytes[offset] ^= 1;
+    bytes
+}
+
+#[test]
+fn a_changed_byte_is_named_by_its_part() {
+    let draw = a_small_draw();
+    let at = layout(&draw);
+    let bundle = draw.bundle();
+    assert_eq!(bundle.len(), at.end);
+    let batch = 16 + 4 + 18 + 1;
+    let root = batch + 10 + 8;
+    let plan = root + 64 + 4;
+    let cases = [
+        ("magic", 0, "NOT_A_BUNDLE"),
+        ("commitment length", 16, "LIMIT_EXCEEDED"),
+        ("commitment kind", 20, "MALFORMED"),
+        ("batch", batch, "SIGNATURE_INVALID"),
+        ("entrant count", root - 1, "SIGNATURE_INVALID"),
+        ("root", root, "SIGNATURE_INVALID"),
+        ("rule set", root + 32, "SIGNATURE_INVALID"),
+        ("places", plan + 4, "SIGNATURE_INVALID"),
+        ("plan version", plan, "MALFORMED"),
+        ("group places", plan + 18, "MALFORMED"),
+        ("commit time", at.signature - 32 - 1, "SIGNATURE_INVALID"),
+        ("public key", at.signature - 1, "SIGNATURE_INVALID"),
+        ("signature", at.signature, "SIGNATURE_INVALID"),
+        ("pseudonym", at.entrants + 15, "ROOT_MISMATCH"),
+        ("region", at.entrants + 19, "ROOT_MISMATCH"),
+        ("groups", at.entrants + 23, "ROOT_MISMATCH"),
+        ("unknown group", at.entrants + 20, "ENTRANT_MALFORMED"),
+        (
+            "prior without household",
+            at.entrants + 24,
+            "ENTRANT_MALFORMED",
+        ),
+        (
+            "household prior",
+            at.entrants + ENTRANT_BYTES + 24,
+            "ROOT_MISMATCH",
+        ),
+        (
+            "household token",
+            at.entrants + 2 * ENTRANT_BYTES,
+            "ROOT_MISMATCH",
+        ),
+        ("reveal kind", at.reveal, "UNSUPPORTED_SOURCE"),
+        ("reveal length", at.reveal + 2, "MALFORMED"),
+        ("secret", at.reveal + 3, "REVEAL_MISMATCH"),
+        ("rank", at.result + 3, "RESULT_MISMATCH"),
+        ("outcome", at.result + 4, "RESULT_MISMATCH"),
+        ("last outcome", at.hash - 1, "RESULT_MISMATCH"),
+        ("result hash", at.hash, "RESULT_HASH_MISMATCH"),
+    ];
+    for (fault, offset, reason) in cases {
+        both_name(fault, &flipped(&bundle, offset), reason);
+    }
+}
+
+#[test]
+fn entrants_out_of_order_repeated_or_swapped_are_named() {
+    let draw = a_small_draw();
+    let at = layout(&draw);
+    let bundle = draw.bundle();
+
+    let mut disordered = bundle.clone();
+    disordered[at.entrants] = 0xff;
+    both_name("order", &disordered, "ENTRANT_ORDER");
+    let mut repeated = bundle.clone();
+    let second = at.entrants + ENTRANT_BYTES;
+    repeated.copy_within(at.entrants..at.entrants + 16, second);
+    both_name("repeat", &repeated, "ENTRANT_ORDER");
+    let mut flag = bundle.clone();
+    flag[at.entrants + 25] = 2;
+    both_name("flag", &flag, "ENTRANT_MALFORMED");
+}
+
+#[test]
+fn secrets_missing_or_swapped_are_named() {
+    let draw = a_small_draw();
+    let at = layout(&draw);
+    let bundle = draw.bundle();
+
+    let mut swapped = bundle.clone();
+    let secrets = at.reveal + 3;
+    swapped[secrets..secrets + 64].rotate_left(32);
+    both_name("swapped secrets", &swapped, "REVEAL_MISMATCH");
+    let mut missing = bundle.clone();
+    missing.drain(secrets..secrets + 32);
+    missing[at.reveal + 2] = 32;
+    both_name("missing secret", &missing, "REVEAL_COUNT");
+}
+
+#[test]
+fn cuts_and_additions_are_named() {
+    let draw = a_small_draw();
+    let at = layout(&draw);
+    let bundle = draw.bundle();
+
+    both_name("empty", &[], "NOT_A_BUNDLE");
+    let cuts = [
+        ("commitment", 30),
+        ("signature", at.signature + 1),
+        ("entrants", at.entrants + 5),
+        ("reveal", at.reveal + 1),
+        ("result", at.result + 7),
+        ("hash", at.end - 1),
+    ];
+    for (section, length) in cuts {
+        both_name(&format!("cut {section}"), &bundle[..length], "TRUNCATED");
+    }
+    both_name("addition", &[&bundle[..], b"\n"].concat(), "TRAILING_BYTES");
+}
+
+#[test]
+fn a_signed_commitment_to_something_else_is_named() {
+    let small = a_small_draw();
+    let with = |commitment: Commitment| Draw {
+        commitment,
+        entrants: small.entrants.clone(),
+    };
+    let outcomes = small.outcomes();
+
+    let other_root = with(Commitment {
+        root: [0; 32],
+        ..small.commitment.clone()
+    });
+    both_name(
+        "signed root",
+        &other_root.bundle_with(&outcomes),
+        "ROOT_MISMATCH",
+    );
+    let plan = QuotaPlan::new(7, Vec::new(), Regions::None, RemainderRule::General).unwrap();
+    let other_plan = with(Commitment {
+        plan,
+        ..small.commitment.clone()
+    });
+    let without_groups = Draw {
+        entrants: small
+            .entrants
+            .iter()
+            .map(|e| draw::Entrant { groups: 0, ..*e })
+            .collect(),
+        ..other_plan
+    };
+    both_name(
+        "signed plan",
+        &without_groups.bundle_with(&outcomes),
+        "ROOT_MISMATCH",
+    );
+    let unlimited = with(Commitment {
+        household_limit: None,
+        ..small.commitment.clone()
+    });
+    both_name(
+        "signed limit",
+        &unlimited.bundle_with(&outcomes),
+        "RESULT_MISMATCH",
+    );
+}
+
+#[test]
+fn a_forged_win_is_named() {
+    let draw = a_small_draw();
+    let mut outcomes = draw.outcomes();
+    let loser = outcomes.iter().position(|outcome| !outcome.won()).unwrap();
+    outcomes[loser].verdict = Verdict::Won(draw::Stratum::General);
+
+    both_name(
+        "forged win",
+        &draw.bundle_with(&outcomes),
+        "RESULT_MISMATCH",
+    );
+}
+
+#[test]
+fn no_byte_can_be_changed_and_no_end_cut_off() {
+    let bundle = a_small_draw().bundle();
+    assert!(verify(&bundle[..], None, 2).is_ok());
+
+    for offset in 0..bundle.len() {
+        assert!(
+            verify(&flipped(&bundle, offset)[..], None, 1).is_err(),
+            "byte {offset}"
+        );
+    }
+    for length in (0..bundle.len()).step_by(5) {
+        assert!(
+            verify(&bundle[..length], None, 1).is_err(),
+            "length {length}"
+        );
+    }
+}
+
+#[test]
+fn a_draw_among_others_than_the_committed_entrants_is_refused() {
+    let small = a_small_draw();
+    let drawn = |entrants: &[draw::Entrant]| {
+        draw::draw(&small.commitment, &small.randomness(), entrants, 2)
+    };
+
+    let mut changed = small.entrants.clone();
+    changed[3].region += 1;
+    assert_eq!(drawn(&changed), Err(Invalid::RootMismatch));
+    changed.swap(3, 4);
+    assert_eq!(drawn(&changed), Err(Invalid::EntrantOrder { index: 4 }));
+    let count = Invalid::CountMismatch {
+        committed: 12,
+        found: 11,
+    };
+    assert_eq!(drawn(&small.entrants[1..]), Err(count));
+}
+
+#[test]
+fn a_writer_out_of_step_is_refused() {
+    let draw = a_small_draw();
+    let mut writer = draw::BundleWriter::new(Vec::new(), draw.signed()).unwrap();
+    let some_outcome: Outcome = draw.outcomes()[0];
+
+    assert!(writer.outcome(&some_outcome).is_err());
+    assert!(
+        writer
+            .reveal(&draw::Reveal::CommitReveal(secrets()))
+            .is_err()
+    );
+    assert!(writer.finish().is_err());
+    let mut forged = draw.signed();
+    forged.commitment.root = [0; 32];
+    let refused = draw::BundleWriter::new(Vec::new(), forged);
+    assert!(matches!(refused, Err(Invalid::SignatureInvalid)));
+}

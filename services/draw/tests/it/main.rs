@@ -1,0 +1,8 @@
+//! Whole bundles: written, verified by both verifiers, broken in every part.
+
+mod draws;
+mod faults;
+mod golden;
+mod receipts;
+mod scale;
+mod verifiers;

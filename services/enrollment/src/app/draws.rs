@@ -1,0 +1,166 @@
+//! The draw: a function of the commitment and the secrets alone. It is computed from what is fixed, outside of any
+//! transaction, and stored in one.
+
+use std::{pin::pin, sync::Arc, thread};
+
+use chassis::{
+    idempotency::{self, RequestKey},
+    task,
+};
+use draw::{Commitment, Entrant, Outcome, Reveal};
+use futures::TryStreamExt;
+use messaging::outbox;
+use proto::enrollment::v1 as pb;
+
+use super::{
+    App,
+    batches::{answer, get, get_for_update, state_wrong},
+};
+use crate::{
+    domain::batch::{Batch, BatchState, Freeze, TrusteeShare},
+    error::Error,
+    storage::{self, locks::BatchLock},
+};
+
+/// How many results one statement inserts.
+const RESULTS_CHUNK: usize = 10_000;
+
+/// What a draw is made of.
+pub(super) struct DrawInput {
+    /// The batch.
+    pub(super) batch: Batch,
+    /// What the freeze fixed.
+    pub(super) freeze: Freeze,
+    /// The commitment in it.
+    pub(super) commitment: Commitment,
+    /// The secrets in the order of the trustees.
+    pub(super) reveal: Reveal,
+}
+
+impl App {
+    /// FROZEN to DRAWN. The work goes on also when the caller leaves; a repeat waits for it and gets its answer.
+    pub async fn draw_batch(&self, key: RequestKey, batch_id: &str) -> Result<pb::Batch, Error> {
+        let (app, batch_id) = (self.clone(), batch_id.to_owned());
+        let work = task::spawn("draw", async move { app.draw(key, &batch_id).await });
+        work.await.map_err(|_| Error::Broken("a draw panicked"))?
+    }
+
+    async fn draw(&self, key: RequestKey, batch_id: &str) -> Result<pb::Batch, Error> {
+        let _lock = BatchLock::take(&self.db, batch_id).await?;
+        if let Some(answer) = self.earlier_answer(&key).await? {
+            return Ok(answer);
+        }
+        let input = self.draw_input(batch_id, BatchState::Frozen).await?;
+        let (entrants, outcomes) = self.compute(input).await?;
+        self.store_draw(key, batch_id, &entrants, &outcomes).await
+    }
+
+    /// Loads what a batch's draw is made of; the batch is in this state or a later one.
+    pub(super) async fn draw_input(
+        &self,
+        batch_id: &str,
+        at_least: BatchState,
+    ) -> Result<DrawInput, Error> {
+        let mut connection = self.db.acquire().await?;
+        let batch = get(&mut connection, batch_id).await?;
+        let freeze = match batch.freeze.clone() {
+            Some(freeze) if batch.state >= at_least => freeze,
+            Some(_) | None => return Err(state_wrong(&batch)),
+        };
+        let shares = storage::shares::list(&mut connection, batch_id).await?;
+        let secrets = revealed(&batch, &shares)?;
+        Ok(DrawInput {
+            commitment: Commitment::from_bytes(&freeze.encoded)?,
+            reveal: Reveal::CommitReveal(secrets),
+            batch,
+            freeze,
+        })
+    }
+
+    async fn compute(&self, input: DrawInput) -> Result<(Arc<Vec<Entrant>>, Vec<Outcome>), Error> {
+        if input.batch.state != BatchState::Frozen {
+            return Err(state_wrong(&input.batch));
+        }
+        let commitment = input.commitment;
+        let randomness = commitment
+            .source
+            .randomness(&commitment.batch, &input.reveal)?;
+
+        let mut connection = self.db.acquire().await?;
+        let capacity = usize::try_from(commitment.entrant_count).unwrap_or_default();
+        let mut entrants = Vec::with_capacity(capacity);
+        let mut stream = pin!(storage::draws::stream_entrants(
+            &mut connection,
+            &input.batch.id
+        ));
+        while let Some(entrant) = stream.try_next().await? {
+            entrants.push(entrant);
+        }
+
+        let entrants = Arc::new(entrants);
+        let listed = Arc::clone(&entrants);
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let drawing = tokio::task::spawn_blocking(move || {
+            draw::draw(&commitment, &randomness, &listed, threads)
+        });
+        let outcomes = drawing
+            .await
+            .map_err(|_| Error::Broken("a draw panicked"))??;
+        Ok((entrants, outcomes))
+    }
+
+    async fn store_draw(
+        &self,
+        key: RequestKey,
+        batch_id: &str,
+        entrants: &[Entrant],
+        outcomes: &[Outcome],
+    ) -> Result<pb::Batch, Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        storage::locks::lift_time_limits(&mut tx).await?;
+        if let Some(answer) = idempotency::claim(&mut tx, &key, now).await?.answer()? {
+            return Ok(answer);
+        }
+        let batch = get_for_update(&mut tx, batch_id).await?;
+        if batch.state != BatchState::Frozen {
+            return Err(state_wrong(&batch));
+        }
+        let results: Vec<(&Entrant, &Outcome)> = entrants.iter().zip(outcomes).collect();
+        for chunk in results.chunks(RESULTS_CHUNK) {
+            storage::draws::insert_results(&mut tx, batch_id, chunk).await?;
+        }
+        let winners = outcomes.iter().filter(|outcome| outcome.won()).count();
+        let drawn_count = i64::try_from(winners).unwrap_or(i64::MAX);
+        if !storage::batches::draw(&mut tx, batch_id, drawn_count, now).await? {
+            return Err(state_wrong(&batch));
+        }
+        let event = pb::BatchDrawn {
+            batch: batch.name(),
+            drawn_count,
+        };
+        outbox::append(&mut tx, &event.batch, now, &event).await?;
+        let answer = answer(&mut tx, batch_id).await?;
+        idempotency::store(&mut tx, &key, &answer).await?;
+        tx.commit().await?;
+        self.relay.wake();
+        Ok(answer)
+    }
+}
+
+/// Returns the secrets in the order of the trustees, or who has not revealed.
+fn revealed(batch: &Batch, shares: &[TrusteeShare]) -> Result<Vec<[u8; 32]>, Error> {
+    let secret_of = |name: &str| shares.iter().find(|share| share.trustee == name)?.secret;
+    let missing = batch.missing_trustees(|name| secret_of(name).is_some());
+    if missing.is_empty() {
+        Ok(batch
+            .trustees
+            .iter()
+            .filter_map(|name| secret_of(name))
+            .collect())
+    } else {
+        Err(Error::RandomnessNotRevealed(
+            missing.into_iter().map(str::to_owned).collect(),
+        ))
+    }
+}

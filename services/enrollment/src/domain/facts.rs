@@ -1,0 +1,185 @@
+//! What is known of a person, as rules see it: names and typed values.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The fact that identity has verified the person; every scheme has it.
+pub const VERIFIED: &str = "verified";
+/// The fact that the person took part in the programme before; every scheme has it.
+pub const ALREADY_RECIPIENT: &str = "already_recipient";
+/// The region of residence as a dotted path; every scheme has it.
+pub const REGION: &str = "region";
+
+/// The facts that every scheme has, whatever its country.
+pub const BUILT_IN: [(&str, FactKind); 3] = [
+    (VERIFIED, FactKind::Bool),
+    (ALREADY_RECIPIENT, FactKind::Bool),
+    (REGION, FactKind::Text),
+];
+
+/// The type of a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactKind {
+    /// A yes or no.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A text or a code.
+    Text,
+}
+
+/// The value of a fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FactValue {
+    /// A yes or no.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A text or a code.
+    Text(String),
+}
+
+/// The facts about one person, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Facts(BTreeMap<String, FactValue>);
+
+/// What identity tells of a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonFacts {
+    /// Whether the civil registry has confirmed the person.
+    pub verified: bool,
+    /// The region of residence as a dotted path of codes, such as `32.73`; may be empty.
+    pub region: String,
+    /// The household's pseudonym.
+    pub household: Option<[u8; 16]>,
+    /// The other facts.
+    pub facts: Facts,
+}
+
+impl FactValue {
+    /// Returns the value's type.
+    pub fn kind(&self) -> FactKind {
+        match self {
+            FactValue::Bool(_) => FactKind::Bool,
+            FactValue::Int(_) => FactKind::Int,
+            FactValue::Text(_) => FactKind::Text,
+        }
+    }
+}
+
+impl Facts {
+    /// Adds a fact, or replaces it.
+    pub fn insert(&mut self, name: impl Into<String>, value: FactValue) {
+        self.0.insert(name.into(), value);
+    }
+
+    /// Returns a fact.
+    pub fn get(&self, name: &str) -> Option<&FactValue> {
+        self.0.get(name)
+    }
+
+    /// Returns the facts in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &FactValue)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Keeps those that are declared with the type that they have; a fact of another type counts as missing.
+    pub fn retain_declared(&mut self, kinds: &BTreeMap<String, FactKind>) {
+        self.0
+            .retain(|name, value| kinds.get(name) == Some(&value.kind()));
+    }
+
+    /// Returns the SHA-256 of the canonical facts: JSON with ascending names and no blanks.
+    pub fn hash(&self) -> [u8; 32] {
+        let canonical = serde_json::to_vec(&self.0).expect("facts are plain data");
+        Sha256::digest(canonical).into()
+    }
+}
+
+impl PersonFacts {
+    /// A person of whom identity tells nothing.
+    pub fn unknown() -> PersonFacts {
+        PersonFacts {
+            verified: false,
+            region: String::new(),
+            household: None,
+            facts: Facts::default(),
+        }
+    }
+
+    /// Returns the facts that a scheme's rules are applied to, and no others.
+    pub fn for_rules(&self, kinds: &BTreeMap<String, FactKind>, already_recipient: bool) -> Facts {
+        let mut facts = self.facts.clone();
+        facts.insert(VERIFIED, FactValue::Bool(self.verified));
+        facts.insert(ALREADY_RECIPIENT, FactValue::Bool(already_recipient));
+        facts.insert(REGION, FactValue::Text(self.region.clone()));
+        facts.retain_declared(kinds);
+        facts
+    }
+
+    /// Returns the code of the region of the first level, such as `32`.
+    pub fn first_level_region(&self) -> &str {
+        first_level(&self.region)
+    }
+
+    /// Returns the same code as the number that a draw works with; 0 when there is none.
+    pub fn region_number(&self) -> u32 {
+        self.first_level_region().parse().unwrap_or(0)
+    }
+}
+
+/// Returns the first code of a dotted path.
+pub fn first_level(region: &str) -> &str {
+    region.split('.').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_of_another_type_counts_as_missing() {
+        let kinds = BTreeMap::from([
+            ("age_years".to_owned(), FactKind::Int),
+            ("sex".to_owned(), FactKind::Text),
+        ]);
+        let mut facts = Facts::default();
+        facts.insert("age_years", FactValue::Text("30".to_owned()));
+        facts.insert("sex", FactValue::Text("FEMALE".to_owned()));
+        facts.insert("shoe_size", FactValue::Int(40));
+
+        facts.retain_declared(&kinds);
+
+        assert_eq!(facts.get("age_years"), None);
+        assert_eq!(facts.get("shoe_size"), None);
+        assert!(facts.get("sex").is_some());
+    }
+
+    #[test]
+    fn the_hash_does_not_depend_on_the_order_of_insertion() {
+        let (mut a, mut b) = (Facts::default(), Facts::default());
+        a.insert("x", FactValue::Int(1));
+        a.insert("y", FactValue::Bool(true));
+        b.insert("y", FactValue::Bool(true));
+        b.insert("x", FactValue::Int(1));
+
+        assert_eq!(a.hash(), b.hash());
+    }
+
+    #[test]
+    fn the_first_level_of_a_region_is_a_number_or_none() {
+        let at = |region: &str| PersonFacts {
+            region: region.to_owned(),
+            ..PersonFacts::unknown()
+        };
+
+        assert_eq!(at("32.73").region_number(), 32);
+        assert_eq!(at("32").first_level_region(), "32");
+        assert_eq!(at("").region_number(), 0);
+        assert_eq!(at("north.1").region_number(), 0);
+    }
+}

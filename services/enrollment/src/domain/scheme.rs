@@ -1,0 +1,188 @@
+//! One version of a programme's rules: all that a programme is, as data.
+
+use std::{collections::BTreeMap, fmt};
+
+use chassis::money::{Currency, Money};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use super::{
+    facts::{FactKind, Facts, VERIFIED},
+    rule::{Expression, FactContext},
+    time_zone::TimeZone,
+};
+
+/// The reason of the rule that every scheme has.
+pub const PERSON_NOT_VERIFIED: &str = "PERSON_NOT_VERIFIED";
+/// The reason of the rule that a scheme has when it gives once only.
+pub const ALREADY_RECIPIENT: &str = "ALREADY_RECIPIENT";
+
+const RULE_SET_DOMAIN: &[u8] = b"bekal/rule-set/1";
+
+/// A scheme. Immutable; a change is another scheme.
+#[derive(Debug, PartialEq)]
+pub struct Scheme {
+    /// The id in `schemes/{scheme}`.
+    pub id: String,
+    /// The programme that it belongs to.
+    pub programme: String,
+    /// What it is called.
+    pub display_name: String,
+    /// Where days end.
+    pub time_zone: TimeZone,
+    /// The currency of all its amounts.
+    pub currency: Currency,
+    /// What may be spent on courses.
+    pub training_balance: Money,
+    /// What is paid to the person.
+    pub incentives: Vec<Incentive>,
+    /// The days from the award to the last day for the first purchase.
+    pub first_purchase_days: u32,
+    /// The most recipients of one household over the programme's history; 0 for no limit.
+    pub household_limit: u8,
+    /// Whether a person takes part in the programme once only.
+    pub once_only: bool,
+    /// The facts that rules may use, with their types.
+    pub fact_kinds: BTreeMap<String, FactKind>,
+    /// The rules that decide on an application.
+    pub rules: RuleSet,
+    /// What it takes to finish a course.
+    pub completion: CompletionRule,
+    /// What it takes to buy the next course.
+    pub next_purchase: NextPurchaseRule,
+    /// SHA-256 of the file.
+    pub content_hash: [u8; 32],
+}
+
+/// What a person is paid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incentive {
+    /// Which benefit.
+    pub benefit: String,
+    /// What makes it due.
+    pub trigger: Trigger,
+    /// One instalment.
+    pub amount: Money,
+    /// How many instalments.
+    pub instalment_count: i32,
+    /// The days between two.
+    pub instalment_interval_days: i32,
+}
+
+/// What makes an incentive due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// The first certificate with its review and a linked payee account.
+    FirstCompletion,
+    /// A survey that was handed in.
+    Survey,
+}
+
+/// What it takes to finish a course.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompletionRule {
+    /// The least attendance, in parts of a thousand.
+    pub attendance_permille_min: i32,
+    /// The least score of the test after.
+    pub post_test_score_min: i32,
+}
+
+/// What every earlier course needs before the next one can be bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextPurchaseRule {
+    /// Its certificate.
+    pub certificate: bool,
+    /// Its review.
+    pub review: bool,
+}
+
+/// The rules of a scheme, in order, and their hash.
+#[derive(Debug, PartialEq)]
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    hash: [u8; 32],
+}
+
+/// One rule of eligibility.
+#[derive(Debug, PartialEq)]
+pub struct Rule {
+    /// The reason code of a refusal.
+    pub reason: String,
+    /// What is true of the eligible.
+    pub expression: Expression,
+    /// The text for the person, by language tag.
+    pub texts: BTreeMap<String, String>,
+}
+
+/// A scheme with what the database knows of it.
+#[derive(Debug)]
+pub struct StoredScheme {
+    /// The scheme.
+    pub scheme: Scheme,
+    /// When it was loaded.
+    pub create_time: OffsetDateTime,
+}
+
+// === impl RuleSet ===
+
+impl RuleSet {
+    /// Makes the set and its hash: SHA-256 over the number of rules and each reason and expression with its length.
+    /// The texts are not part of it: they decide nothing.
+    pub fn new(rules: Vec<Rule>) -> RuleSet {
+        let mut hash = Sha256::new_with_prefix(RULE_SET_DOMAIN);
+        let mut put = |bytes: &[u8]| {
+            hash.update(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+            hash.update(bytes);
+        };
+        for rule in &rules {
+            put(rule.reason.as_bytes());
+            put(rule.expression.source().as_bytes());
+        }
+        RuleSet {
+            rules,
+            hash: hash.finalize().into(),
+        }
+    }
+
+    /// Returns the rules in their order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Returns the hash that decisions and commitments name.
+    pub fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
+    /// Returns the reasons of the rules that the person breaks; empty for the eligible. Of a person who is not verified
+    /// nothing else is said, since nothing is known.
+    pub fn broken_by(&self, facts: &Facts) -> Vec<String> {
+        let context = FactContext::new(facts);
+        let broken = |rule: &&Rule| !rule.expression.holds(&context);
+        let reasons = self
+            .rules
+            .iter()
+            .filter(broken)
+            .map(|rule| rule.reason.clone());
+        if facts.get(VERIFIED) == Some(&super::facts::FactValue::Bool(true)) {
+            reasons.collect()
+        } else {
+            reasons.take(1).collect()
+        }
+    }
+
+    /// Returns the texts of a reason.
+    pub fn texts(&self, reason: &str) -> BTreeMap<String, String> {
+        let rule = self.rules.iter().find(|rule| rule.reason == reason);
+        rule.map(|rule| rule.texts.clone()).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Trigger::FirstCompletion => "FIRST_COMPLETION",
+            Trigger::Survey => "SURVEY",
+        })
+    }
+}

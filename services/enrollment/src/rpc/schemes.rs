@@ -1,0 +1,49 @@
+//! `SchemeService`.
+
+use chassis::{auth::Principal, paging::PageRequest};
+use proto::enrollment::v1::{self as pb, scheme_service_server::SchemeService};
+use tonic::{Request, Response, Status};
+
+use super::{Rpc, convert, status};
+
+#[tonic::async_trait]
+impl SchemeService for Rpc {
+    async fn import_scheme(
+        &self,
+        request: Request<pb::ImportSchemeRequest>,
+    ) -> Result<Response<pb::Scheme>, Status> {
+        let key = convert::import_scheme(Principal::of(&request)?, request.get_ref())?;
+        let pb::ImportSchemeRequest {
+            file_name, content, ..
+        } = request.into_inner();
+        let scheme = self
+            .app
+            .import_scheme(key, &file_name, &content)
+            .await
+            .map_err(status)?;
+        Ok(Response::new(scheme))
+    }
+
+    async fn get_scheme(
+        &self,
+        request: Request<pb::GetSchemeRequest>,
+    ) -> Result<Response<pb::Scheme>, Status> {
+        let id = convert::get_chosen(&request.get_ref().name, "schemes")?;
+        let scheme = self.app.get_scheme(&id).await.map_err(status)?;
+        Ok(Response::new((&*scheme).into()))
+    }
+
+    async fn list_schemes(
+        &self,
+        request: Request<pb::ListSchemesRequest>,
+    ) -> Result<Response<pb::ListSchemesResponse>, Status> {
+        let request = request.into_inner();
+        let filter = pb::ListSchemesRequest::default();
+        let page = PageRequest::parse(request.page_size, &request.page_token, &filter)?;
+        let (schemes, next_page_token) = self.app.list_schemes(page).await.map_err(status)?;
+        Ok(Response::new(pb::ListSchemesResponse {
+            schemes: schemes.iter().map(|scheme| (&**scheme).into()).collect(),
+            next_page_token,
+        }))
+    }
+}

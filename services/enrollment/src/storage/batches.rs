@@ -1,0 +1,329 @@
+//! The table `batches`. The state stands in every update's condition; the guard trigger refuses whatever gets past it.
+
+use sqlx::{PgConnection, types::Json};
+use time::OffsetDateTime;
+
+use super::undecodable;
+use crate::domain::{
+    batch::{Batch, BatchState, Freeze, Funnel, NewBatch},
+    quota::QuotaPlan,
+};
+
+struct BatchRow {
+    batch_id: String,
+    scheme_id: String,
+    state: String,
+    quota_plan: Json<QuotaPlan>,
+    trustees: Vec<String>,
+    create_time: OffsetDateTime,
+    open_time: Option<OffsetDateTime>,
+    close_time: Option<OffsetDateTime>,
+    freeze_time: Option<OffsetDateTime>,
+    draw_time: Option<OffsetDateTime>,
+    award_time: Option<OffsetDateTime>,
+    entrant_count: Option<i64>,
+    merkle_root: Option<Vec<u8>>,
+    rule_set_hash: Option<Vec<u8>>,
+    commitment: Option<Vec<u8>>,
+    signature: Option<Vec<u8>>,
+    public_key: Option<Vec<u8>>,
+}
+
+impl BatchRow {
+    fn into_batch(self) -> Result<Batch, sqlx::Error> {
+        let freeze = (|| {
+            Some(Freeze {
+                time: self.freeze_time?,
+                entrant_count: self.entrant_count?,
+                merkle_root: self.merkle_root?,
+                rule_set_hash: self.rule_set_hash?,
+                encoded: self.commitment?,
+                signature: self.signature?,
+                public_key: self.public_key?,
+            })
+        })();
+        Ok(Batch {
+            id: self.batch_id,
+            scheme_id: self.scheme_id,
+            state: self.state.parse().map_err(undecodable)?,
+            quota_plan: self.quota_plan.0,
+            trustees: self.trustees,
+            create_time: self.create_time,
+            open_time: self.open_time,
+            close_time: self.close_time,
+            draw_time: self.draw_time,
+            award_time: self.award_time,
+            freeze,
+        })
+    }
+}
+
+/// Inserts a batch in DRAFT, or tells that its id is taken.
+pub async fn insert(
+    tx: &mut PgConnection,
+    new: &NewBatch,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let inserted = sqlx::query!(
+        "INSERT INTO batches (batch_id, scheme_id, state, quota_plan, trustees, create_time)
+         VALUES ($1, $2, 'DRAFT', $3, $4, $5)
+         ON CONFLICT (batch_id) DO NOTHING",
+        new.id,
+        new.scheme_id,
+        Json(&new.quota_plan) as _,
+        &new.trustees,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// Finds a batch.
+pub async fn find(
+    connection: &mut PgConnection,
+    batch_id: &str,
+) -> Result<Option<Batch>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        BatchRow,
+        r#"SELECT batch_id, scheme_id, state, quota_plan AS "quota_plan: Json<QuotaPlan>", trustees, create_time,
+                  open_time, close_time, freeze_time, draw_time, award_time, entrant_count, merkle_root, rule_set_hash,
+                  commitment, signature, public_key
+           FROM batches
+           WHERE batch_id = $1"#,
+        batch_id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(BatchRow::into_batch).transpose()
+}
+
+/// Finds a batch and locks it until the transaction ends: changes of its state wait.
+pub async fn find_for_update(
+    tx: &mut PgConnection,
+    batch_id: &str,
+) -> Result<Option<Batch>, sqlx::Error> {
+    sqlx::query!(
+        "SELECT batch_id FROM batches WHERE batch_id = $1 FOR NO KEY UPDATE",
+        batch_id
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    // A statement of its own sees what whoever held the lock before has committed.
+    find(tx, batch_id).await
+}
+
+/// Locks batches against changes of their state and returns their states; applications of others go on beside.
+pub async fn states_for_share(
+    tx: &mut PgConnection,
+    batch_ids: &[String],
+) -> Result<Vec<(String, BatchState)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT batch_id, state FROM batches WHERE batch_id = ANY($1) ORDER BY batch_id FOR SHARE",
+        batch_ids,
+    )
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok((row.batch_id, row.state.parse().map_err(undecodable)?)))
+        .collect()
+}
+
+/// Lists batches by creation.
+pub async fn list(
+    connection: &mut PgConnection,
+    after: Option<(OffsetDateTime, String)>,
+    limit: i64,
+) -> Result<Vec<Batch>, sqlx::Error> {
+    let (after_time, after_id) = after.unzip();
+    let rows = sqlx::query_as!(
+        BatchRow,
+        r#"SELECT batch_id, scheme_id, state, quota_plan AS "quota_plan: Json<QuotaPlan>", trustees, create_time,
+                  open_time, close_time, freeze_time, draw_time, award_time, entrant_count, merkle_root, rule_set_hash,
+                  commitment, signature, public_key
+           FROM batches
+           WHERE $1::timestamptz IS NULL OR (create_time, batch_id) > ($1, $2::text)
+           ORDER BY create_time, batch_id
+           LIMIT $3"#,
+        after_time,
+        after_id,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(BatchRow::into_batch).collect()
+}
+
+/// DRAFT to OPEN.
+pub async fn open(
+    tx: &mut PgConnection,
+    batch_id: &str,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query!(
+        "UPDATE batches SET state = 'OPEN', open_time = $2 WHERE batch_id = $1 AND state = 'DRAFT'",
+        batch_id,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// OPEN to CLOSED.
+pub async fn close(
+    tx: &mut PgConnection,
+    batch_id: &str,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query!(
+        "UPDATE batches SET state = 'CLOSED', close_time = $2 WHERE batch_id = $1 AND state = 'OPEN'",
+        batch_id,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// CLOSED to FROZEN, with what the freeze fixes.
+pub async fn freeze(
+    tx: &mut PgConnection,
+    batch_id: &str,
+    freeze: &Freeze,
+) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query!(
+        "UPDATE batches
+         SET state = 'FROZEN', freeze_time = $2, entrant_count = $3, merkle_root = $4, rule_set_hash = $5,
+             commitment = $6, signature = $7, public_key = $8
+         WHERE batch_id = $1 AND state = 'CLOSED'",
+        batch_id,
+        freeze.time,
+        freeze.entrant_count,
+        freeze.merkle_root,
+        freeze.rule_set_hash,
+        freeze.encoded,
+        freeze.signature,
+        freeze.public_key,
+    )
+    .execute(tx)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// FROZEN to DRAWN.
+pub async fn draw(
+    tx: &mut PgConnection,
+    batch_id: &str,
+    drawn_count: i64,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query!(
+        "UPDATE batches SET state = 'DRAWN', draw_time = $2, drawn_count = $3 WHERE batch_id = $1 AND state = 'FROZEN'",
+        batch_id,
+        now,
+        drawn_count,
+    )
+    .execute(tx)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// Where an award stands: the time of the whole award, fixed by its first chunk, and the rank up to which it has come.
+/// Locks the batch. `None` when it is not DRAWN.
+pub async fn begin_award_chunk(
+    tx: &mut PgConnection,
+    batch_id: &str,
+    now: OffsetDateTime,
+) -> Result<Option<(OffsetDateTime, i64)>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"UPDATE batches
+           SET award_time = coalesce(award_time, $2)
+           WHERE batch_id = $1 AND state = 'DRAWN'
+           RETURNING award_time AS "award_time!", awarded_rank"#,
+        batch_id,
+        now,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.map(|row| (row.award_time, row.awarded_rank)))
+}
+
+/// Notes how far an award has come.
+pub async fn set_awarded_rank(
+    tx: &mut PgConnection,
+    batch_id: &str,
+    rank: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE batches SET awarded_rank = $2 WHERE batch_id = $1",
+        batch_id,
+        rank
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// DRAWN to AWARDED.
+pub async fn award(tx: &mut PgConnection, batch_id: &str) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query!(
+        "UPDATE batches SET state = 'AWARDED' WHERE batch_id = $1 AND state = 'DRAWN'",
+        batch_id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// Counts a batch's applications by outcome.
+pub async fn funnel(connection: &mut PgConnection, batch_id: &str) -> Result<Funnel, sqlx::Error> {
+    // Before the freeze the first decision counts, from then on the second.
+    let counts = sqlx::query!(
+        r#"SELECT (SELECT count(*) FROM applications WHERE batch_id = $1) AS "applied!",
+                  (SELECT count(*) FROM decisions
+                   WHERE batch_id = $1 AND NOT eligible
+                     AND stage = CASE WHEN batches.freeze_time IS NULL THEN 1 ELSE 2 END) AS "refused!",
+                  coalesce(entrant_count, 0) AS "entrants!",
+                  coalesce(drawn_count, 0) AS "drawn!"
+           FROM batches
+           WHERE batch_id = $1"#,
+        batch_id,
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let reasons = sqlx::query!(
+        r#"SELECT reason AS "reason!", count(*) AS "count!"
+           FROM decisions
+           CROSS JOIN unnest(refusals) AS reason
+           WHERE batch_id = $1 AND NOT eligible
+             AND stage = (SELECT CASE WHEN freeze_time IS NULL THEN 1 ELSE 2 END FROM batches WHERE batch_id = $1)
+           GROUP BY reason"#,
+        batch_id,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let states = sqlx::query!(
+        r#"SELECT count(*) FILTER (WHERE state IN ('ACTIVE', 'COMPLETED')) AS "active!",
+                  count(*) FILTER (WHERE state = 'COMPLETED') AS "completed!",
+                  count(*) FILTER (WHERE state = 'REVOKED') AS "revoked!"
+           FROM participations
+           WHERE batch_id = $1"#,
+        batch_id,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Funnel {
+        applied: counts.applied,
+        refused_by_reason: reasons
+            .into_iter()
+            .map(|row| (row.reason, row.count))
+            .collect(),
+        refused: counts.refused,
+        entrants: counts.entrants,
+        drawn: counts.drawn,
+        active: states.active,
+        completed: states.completed,
+        revoked: states.revoked,
+    })
+}

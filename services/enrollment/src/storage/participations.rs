@@ -1,0 +1,327 @@
+//! The table `participations`. Whoever changes a state or begins a purchase holds the row's lock.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::undecodable;
+use crate::domain::participation::Participation;
+
+/// A participation that is to be inserted; what all of an award have in common stands in [`AwardTerms`].
+#[derive(Clone, Debug)]
+pub struct NewParticipation {
+    /// The id.
+    pub id: Uuid,
+    /// Whose.
+    pub account_id: Uuid,
+    /// The application that won.
+    pub application_id: Uuid,
+    /// The region of residence, a dotted path.
+    pub region: String,
+    /// The household's pseudonym.
+    pub household: Option<Vec<u8>>,
+}
+
+/// What all participations of an award have in common.
+#[derive(Clone, Debug)]
+pub struct AwardTerms<'a> {
+    /// The batch.
+    pub batch_id: &'a str,
+    /// The programme.
+    pub programme: &'a str,
+    /// Whether a person takes part once only.
+    pub once_only: bool,
+    /// The last moment for the first purchase.
+    pub first_purchase_deadline: OffsetDateTime,
+    /// When they are awarded.
+    pub award_time: OffsetDateTime,
+}
+
+struct ParticipationRow {
+    participation_id: Uuid,
+    batch_id: String,
+    account_id: Uuid,
+    application_id: Uuid,
+    state: String,
+    funded: bool,
+    first_purchase_deadline: OffsetDateTime,
+    award_time: OffsetDateTime,
+    revoke_time: Option<OffsetDateTime>,
+    pending_purchase_id: Option<Uuid>,
+}
+
+impl ParticipationRow {
+    fn into_participation(self) -> Result<Participation, sqlx::Error> {
+        Ok(Participation {
+            id: self.participation_id,
+            batch_id: self.batch_id,
+            account_id: self.account_id,
+            application_id: self.application_id,
+            state: self.state.parse().map_err(undecodable)?,
+            funded: self.funded,
+            first_purchase_deadline: self.first_purchase_deadline,
+            award_time: self.award_time,
+            revoke_time: self.revoke_time,
+            pending_purchase_id: self.pending_purchase_id,
+        })
+    }
+}
+
+/// Lets awards of one programme take turns until the transaction ends: each sees the recipients of those before.
+pub async fn lock_programme(tx: &mut PgConnection, programme: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('award ' || $1, 0))",
+        programme,
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(())
+}
+
+/// Inserts a chunk of participations.
+pub async fn insert_all(
+    tx: &mut PgConnection,
+    terms: &AwardTerms<'_>,
+    new: &[NewParticipation],
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = new.iter().map(|row| row.id).collect();
+    let account_ids: Vec<Uuid> = new.iter().map(|row| row.account_id).collect();
+    let application_ids: Vec<Uuid> = new.iter().map(|row| row.application_id).collect();
+    let regions: Vec<String> = new.iter().map(|row| row.region.clone()).collect();
+    let households: Vec<Option<Vec<u8>>> = new.iter().map(|row| row.household.clone()).collect();
+    sqlx::query!(
+        "INSERT INTO participations (participation_id, batch_id, programme, once_only, account_id, application_id,
+                                     region, household, state, first_purchase_deadline, award_time)
+         SELECT participation_id, $1, $2, $3, account_id, application_id, region, household, 'AWARDED', $4, $5
+         FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::bytea[])
+              AS new (participation_id, account_id, application_id, region, household)",
+        terms.batch_id,
+        terms.programme,
+        terms.once_only,
+        terms.first_purchase_deadline,
+        terms.award_time,
+        &ids,
+        &account_ids,
+        &application_ids,
+        &regions,
+        &households as &[Option<Vec<u8>>],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Returns which of these accounts take or took part in a programme.
+pub async fn find_recipients(
+    connection: &mut PgConnection,
+    programme: &str,
+    account_ids: &[Uuid],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        "SELECT DISTINCT account_id FROM participations WHERE programme = $1 AND account_id = ANY($2)",
+        programme,
+        account_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(found.into_iter().collect())
+}
+
+/// Counts the recipients of these households in a programme, over all its batches.
+pub async fn count_by_household(
+    tx: &mut PgConnection,
+    programme: &str,
+    households: &[Vec<u8>],
+) -> Result<HashMap<Vec<u8>, i64>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT household AS "household!", count(*) AS "count!"
+           FROM participations
+           WHERE programme = $1 AND household = ANY($2)
+           GROUP BY household"#,
+        programme,
+        households,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.household, row.count))
+        .collect())
+}
+
+/// Finds a participation.
+pub async fn find(
+    connection: &mut PgConnection,
+    participation_id: Uuid,
+) -> Result<Option<Participation>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        ParticipationRow,
+        "SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
+                award_time, revoke_time, pending_purchase_id
+         FROM participations
+         WHERE participation_id = $1",
+        participation_id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(ParticipationRow::into_participation).transpose()
+}
+
+/// Finds a participation and locks it until the transaction ends.
+pub async fn find_for_update(
+    tx: &mut PgConnection,
+    participation_id: Uuid,
+) -> Result<Option<Participation>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        ParticipationRow,
+        "SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
+                award_time, revoke_time, pending_purchase_id
+         FROM participations
+         WHERE participation_id = $1
+         FOR NO KEY UPDATE",
+        participation_id,
+    )
+    .fetch_optional(tx)
+    .await?;
+    row.map(ParticipationRow::into_participation).transpose()
+}
+
+/// Lists participations of a batch, oldest first; with an account, of this one only.
+pub async fn list_of_batch(
+    connection: &mut PgConnection,
+    batch_id: &str,
+    account_id: Option<Uuid>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Participation>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        ParticipationRow,
+        "SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
+                award_time, revoke_time, pending_purchase_id
+         FROM participations
+         WHERE batch_id = $1 AND ($2::uuid IS NULL OR account_id = $2) AND participation_id > $3
+         ORDER BY participation_id
+         LIMIT $4",
+        batch_id,
+        account_id,
+        after.unwrap_or(Uuid::nil()),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(ParticipationRow::into_participation)
+        .collect()
+}
+
+/// Lists an account's participations, oldest first.
+pub async fn list_of_account(
+    connection: &mut PgConnection,
+    account_id: Uuid,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Participation>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        ParticipationRow,
+        "SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
+                award_time, revoke_time, pending_purchase_id
+         FROM participations
+         WHERE account_id = $1 AND participation_id > $2
+         ORDER BY participation_id
+         LIMIT $3",
+        account_id,
+        after.unwrap_or(Uuid::nil()),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(ParticipationRow::into_participation)
+        .collect()
+}
+
+/// Marks participations as funded and returns how many of these exist.
+pub async fn mark_funded(
+    tx: &mut PgConnection,
+    participation_ids: &[Uuid],
+) -> Result<u64, sqlx::Error> {
+    let marked = sqlx::query!(
+        "UPDATE participations SET funded = true WHERE participation_id = ANY($1)",
+        participation_ids,
+    )
+    .execute(tx)
+    .await?;
+    Ok(marked.rows_affected())
+}
+
+/// Notes the purchase under way. The row is locked by the caller.
+pub async fn set_pending(
+    tx: &mut PgConnection,
+    participation_id: Uuid,
+    purchase_id: Option<Uuid>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE participations SET pending_purchase_id = $2 WHERE participation_id = $1",
+        participation_id,
+        purchase_id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// AWARDED to ACTIVE; tells whether it was the first purchase.
+pub async fn activate(tx: &mut PgConnection, participation_id: Uuid) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query!(
+        "UPDATE participations SET state = 'ACTIVE' WHERE participation_id = $1 AND state = 'AWARDED'",
+        participation_id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// ACTIVE to COMPLETED; tells whether it was the first certificate.
+pub async fn complete(tx: &mut PgConnection, participation_id: Uuid) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query!(
+        "UPDATE participations SET state = 'COMPLETED' WHERE participation_id = $1 AND state = 'ACTIVE'",
+        participation_id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// Revokes participations whose deadline has passed without a purchase, and returns them with their batches.
+pub async fn revoke_overdue(
+    tx: &mut PgConnection,
+    now: OffsetDateTime,
+    limit: i64,
+) -> Result<Vec<(String, Uuid)>, sqlx::Error> {
+    // The lock looks at the row again: one that began a purchase meanwhile is left alone. Locked ones are skipped, and
+    // taken by a later round.
+    let rows = sqlx::query!(
+        "WITH due AS MATERIALIZED (
+             SELECT participation_id
+             FROM participations
+             WHERE state = 'AWARDED' AND first_purchase_deadline < $1 AND pending_purchase_id IS NULL
+             ORDER BY first_purchase_deadline, participation_id
+             LIMIT $2
+             FOR NO KEY UPDATE SKIP LOCKED)
+         UPDATE participations AS p
+         SET state = 'REVOKED', revoke_time = $1
+         FROM due
+         WHERE p.participation_id = due.participation_id
+         RETURNING p.batch_id, p.participation_id",
+        now,
+        limit,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.batch_id, row.participation_id))
+        .collect())
+}

@@ -1,0 +1,31 @@
+//! enrollment over its own RPCs: a fresh database a test, an in-process server, fakes of the three peers.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it goes wrong")]
+
+mod peers;
+mod world;
+
+mod schemes;
+
+mod batches;
+
+mod applications;
+
+mod draws;
+
+mod awards;
+
+mod purchases;
+
+mod sagas;
+
+mod deadlines;
+
+mod learning;
+
+mod campaigns;
+
+mod events;
+
+mod access;
+mod scale;

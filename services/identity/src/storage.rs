@@ -1,0 +1,8 @@
+//! SQL, by table. Functions take a connection or a transaction of the caller, and return rows as the domain knows them.
+
+pub mod accounts;
+pub mod persons;
+pub mod verification;
+
+/// The migrations of this build.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();

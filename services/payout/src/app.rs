@@ -1,0 +1,104 @@
+//! The use cases, and what they need.
+
+use std::sync::Arc;
+
+use chassis::{Clock, client::Peer, gather::Gatherer, task::Tasks};
+use messaging::Relay;
+use proto::identity::v1::person_service_client::PersonServiceClient;
+use sqlx::PgPool;
+
+use crate::{
+    domain::{disbursement::InquiryPlan, hold::HoldCommand},
+    rail::Rail,
+    vault::Vault,
+};
+
+pub mod ledger;
+
+pub mod treasury;
+
+pub mod funding;
+pub mod holds;
+pub mod returns;
+
+pub mod entitlements;
+pub mod payees;
+
+pub mod disbursements;
+pub mod payments;
+
+/// How many holds one transaction takes, and how many may wait for the next: at some 5,000 a second the last of the
+/// queue waits a second.
+const HOLDS_BATCH_MAX: usize = 500;
+const HOLDS_QUEUE_MAX: usize = 5_000;
+
+/// What the use cases need. Clones share it.
+#[derive(Clone)]
+pub struct App {
+    db: PgPool,
+    clock: Clock,
+    relay: Relay,
+    vault: Arc<Vault>,
+    rail: Arc<Rail>,
+    identity: PersonServiceClient<Peer>,
+    payments: PaymentsConfig,
+    holds: Gatherer<HoldCommand, holds::HoldAnswer>,
+}
+
+/// How payments are sent and asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct PaymentsConfig {
+    /// When orders without a clear answer are asked about and sent again.
+    pub inquiry_plan: InquiryPlan,
+    /// Requests to the rail at once.
+    pub rail_concurrency_max: usize,
+}
+
+/// The parts of an [`App`] that are made from the configuration.
+pub struct Parts {
+    /// The keys of account numbers.
+    pub vault: Vault,
+    /// The rail.
+    pub rail: Rail,
+    /// identity, who says whether a holder is the person.
+    pub identity: PersonServiceClient<Peer>,
+    /// How payments are sent.
+    pub payments: PaymentsConfig,
+}
+
+impl App {
+    /// Wires the use cases and starts their gatherer.
+    pub fn start(db: PgPool, clock: Clock, relay: Relay, parts: Parts, tasks: &Tasks) -> App {
+        let batches =
+            holds::Batches { db: db.clone(), clock: clock.clone(), relay: relay.clone() };
+        let run = move |batch| {
+            let batches = batches.clone();
+            async move { batches.run(batch).await }
+        };
+        App {
+            db,
+            clock,
+            relay,
+            vault: Arc::new(parts.vault),
+            rail: Arc::new(parts.rail),
+            identity: parts.identity,
+            payments: parts.payments,
+            holds: Gatherer::start("holds", HOLDS_BATCH_MAX, HOLDS_QUEUE_MAX, tasks, run),
+        }
+    }
+
+    /// Returns the keys of account numbers.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Returns the database.
+    pub fn db(&self) -> &PgPool {
+        &self.db
+    }
+}
+
+/// A deadlock or a serialization failure: the same transaction may succeed at once.
+fn is_lost_race(error: &sqlx::Error) -> bool {
+    chassis::db::is_transient(error) && error.as_database_error().is_some()
+}

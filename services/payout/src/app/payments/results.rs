@@ -1,0 +1,183 @@
+//! What became of orders, written set-wise: state, ledger and events together.
+
+use std::collections::HashMap;
+
+use chassis::money::Money;
+use messaging::outbox;
+use proto::payout::v1 as pb;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::super::{
+    App, is_lost_race,
+    ledger::{apply, first_refusal},
+    returns::tell_late_returns,
+};
+use crate::{
+    domain::{
+        disbursement::{Disbursement, DisbursementState},
+        event::{DisbursementFailed, DisbursementSettled},
+        ledger::Transfer,
+        rail::FailureReason,
+    },
+    error::Error,
+    storage::{
+        self,
+        disbursements::orders::{self, OrderChange},
+    },
+};
+
+/// How often a transaction that met another one in a deadlock is run.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The payee has the money.
+    Settled,
+    /// The rail refused for good.
+    Failed(FailureReason),
+    /// Nobody knows.
+    Unknown,
+    /// It never left us.
+    NotSent,
+}
+
+impl Outcome {
+    fn state(self) -> DisbursementState {
+        match self {
+            Outcome::Settled => DisbursementState::Settled,
+            Outcome::Failed(_) => DisbursementState::Failed,
+            Outcome::Unknown => DisbursementState::Unknown,
+            Outcome::NotSent => DisbursementState::Approved,
+        }
+    }
+
+    fn failure_reason(self) -> Option<FailureReason> {
+        match self {
+            Outcome::Failed(reason) => Some(reason),
+            Outcome::Settled | Outcome::Unknown | Outcome::NotSent => None,
+        }
+    }
+}
+
+impl App {
+    /// Writes what became of orders. One that somebody else has decided meanwhile is left as it is.
+    pub(super) async fn write_results(&self, outcomes: Vec<(Disbursement, Outcome)>) -> Result<(), Error> {
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        let mut attempt = 1;
+        loop {
+            match self.write_in_transaction(&outcomes).await {
+                Err(error) if attempt < ATTEMPTS_MAX && is_lost_race(&error) => attempt += 1,
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    async fn write_in_transaction(&self, outcomes: &[(Disbursement, Outcome)]) -> Result<(), sqlx::Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let returned = lock_returned(&mut tx, outcomes).await?;
+        let keys: Vec<(Uuid, i32)> = outcomes.iter().map(|(line, _)| (line.id, line.attempt)).collect();
+        let outcome_of: HashMap<Uuid, Outcome> = outcomes.iter().map(|(line, outcome)| (line.id, *outcome)).collect();
+        let lines = orders::lock_undecided(&mut tx, &keys).await?;
+
+        let is_returned = |line: &Disbursement| returned.get(&line.participation_id).copied().unwrap_or(false);
+        let transfer_of = |line: &Disbursement| match outcome_of[&line.id] {
+            Outcome::Settled => Some(line.settle()),
+            Outcome::Failed(_) => Some(line.take_back(is_returned(line))),
+            Outcome::Unknown | Outcome::NotSent => None,
+        };
+        let transfers: Vec<Option<Transfer>> = lines.iter().map(transfer_of).collect();
+        let booked: Vec<Transfer> = transfers.iter().flatten().cloned().collect();
+        let mut verdicts = apply(&mut tx, &booked, now).await?.into_iter();
+        let mut written = Vec::with_capacity(lines.len());
+        for (line, transfer) in lines.iter().zip(&transfers) {
+            let verdict = transfer.as_ref().and_then(|_| verdicts.next());
+            match first_refusal(verdict.into_iter().collect()) {
+                None => written.push((line, outcome_of[&line.id])),
+                // A fault of ours: the line stays undecided and is asked about again, and the others go on.
+                Some(refusal) => tracing::error!(
+                    disbursement.id = %line.id,
+                    error = &refusal as &dyn std::error::Error,
+                    "the ledger refused the result of a payment"
+                ),
+            }
+        }
+
+        let changes: Vec<OrderChange> = written
+            .iter()
+            .map(|(line, outcome)| OrderChange {
+                id: line.id,
+                state: outcome.state(),
+                failure_reason: outcome.failure_reason(),
+            })
+            .collect();
+        orders::update_all(&mut tx, &changes, now).await?;
+        revive_replaced(&mut tx, &written).await?;
+        let returns: Vec<(&str, Uuid, Money)> = written
+            .iter()
+            .filter(|(line, outcome)| outcome.failure_reason().is_some() && is_returned(line))
+            .map(|(line, _)| (line.batch.as_str(), line.participation_id, line.amount))
+            .collect();
+        tell_late_returns(&mut tx, &returns, now).await?;
+        tell(&mut tx, &written, now).await?;
+        tx.commit().await?;
+        self.relay.wake();
+        Ok(())
+    }
+}
+
+/// Locks the funds of the participations whose payments failed, before the payments themselves, and says whether their
+/// money went back: a return and a failure at the same time take turns here.
+async fn lock_returned(
+    tx: &mut PgConnection,
+    outcomes: &[(Disbursement, Outcome)],
+) -> Result<HashMap<Uuid, bool>, sqlx::Error> {
+    let failed: Vec<Uuid> = outcomes
+        .iter()
+        .filter(|(_, outcome)| outcome.failure_reason().is_some())
+        .map(|(line, _)| line.participation_id)
+        .collect();
+    if failed.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = storage::participation_funds::lock_all(tx, &failed).await?;
+    Ok(rows.into_iter().map(|row| (row.participation_id, row.funds.is_returned)).collect())
+}
+
+/// The person may have linked another account while the payment was under way: then it is tried there.
+async fn revive_replaced(tx: &mut PgConnection, written: &[(&Disbursement, Outcome)]) -> Result<(), sqlx::Error> {
+    let failed: Vec<Uuid> =
+        written.iter().filter(|(_, outcome)| outcome.failure_reason().is_some()).map(|(line, _)| line.id).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    orders::revive_replaced(tx, &failed).await
+}
+
+async fn tell(
+    tx: &mut PgConnection,
+    written: &[(&Disbursement, Outcome)],
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    let settled: Vec<pb::DisbursementSettled> = written
+        .iter()
+        .filter(|(_, outcome)| *outcome == Outcome::Settled)
+        .map(|(line, _)| DisbursementSettled { payment: line, settle_time: now }.into())
+        .collect();
+    let settled: Vec<(&str, &pb::DisbursementSettled)> =
+        settled.iter().map(|event| (event.disbursement.as_str(), event)).collect();
+    outbox::append_all(tx, now, &settled).await?;
+
+    let failed: Vec<pb::DisbursementFailed> = written
+        .iter()
+        .filter_map(|(line, outcome)| Some(DisbursementFailed { payment: line, reason: outcome.failure_reason()? }.into()))
+        .collect();
+    let failed: Vec<(&str, &pb::DisbursementFailed)> =
+        failed.iter().map(|event| (event.disbursement.as_str(), event)).collect();
+    outbox::append_all(tx, now, &failed).await
+}

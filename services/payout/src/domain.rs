@@ -1,0 +1,15 @@
+//! What payout decides, from values in hand.
+
+pub mod chart;
+pub mod ledger;
+
+pub mod treasury;
+
+pub mod award;
+pub mod hold;
+
+pub mod disbursement;
+pub mod payee;
+pub mod rail;
+
+pub mod event;

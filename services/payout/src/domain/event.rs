@@ -1,0 +1,45 @@
+//! What payout tells others.
+
+use chassis::money::Money;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{award::Award, disbursement::Disbursement, rail::FailureReason};
+
+/// Participations got their money.
+#[derive(Clone, Copy, Debug)]
+pub struct ParticipationsFunded<'a> {
+    /// The batch.
+    pub batch: &'a str,
+    /// The awards.
+    pub awards: &'a [Award],
+}
+
+/// Unspent money went back to the treasury.
+#[derive(Clone, Copy, Debug)]
+pub struct FundsReturned<'a> {
+    /// The batch.
+    pub batch: &'a str,
+    /// Whose money.
+    pub participation_ids: &'a [Uuid],
+    /// How much together.
+    pub total: Money,
+}
+
+/// A payment arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct DisbursementSettled<'a> {
+    /// The payment.
+    pub payment: &'a Disbursement,
+    /// When.
+    pub settle_time: OffsetDateTime,
+}
+
+/// A payment was refused.
+#[derive(Clone, Copy, Debug)]
+pub struct DisbursementFailed<'a> {
+    /// The payment.
+    pub payment: &'a Disbursement,
+    /// Why.
+    pub reason: FailureReason,
+}

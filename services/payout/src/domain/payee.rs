@@ -1,0 +1,172 @@
+//! Where persons are paid: the channels, account numbers, and why an account is not linked.
+
+use std::fmt;
+
+/// The longest number that the rail takes.
+const NUMBER_DIGITS_MAX: usize = 34;
+const NUMBER_DIGITS_MIN: usize = 5;
+/// The longest phone number of E.164, without its `+`.
+const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
+
+/// How many digits of a number are shown.
+const SUFFIX_DIGITS: usize = 3;
+
+/// A way to be paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// The code that callers use.
+    pub code: &'static str,
+    /// The code under which the rail routes to it.
+    pub bank_code: &'static str,
+    /// What its numbers are.
+    pub numbers: Numbers,
+}
+
+/// What the numbers of a channel are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// Account numbers of a bank.
+    Accounts,
+    /// Phone numbers; a leading 0 stands for this country calling code.
+    Phones {
+        /// Such as `62`.
+        calling_code: &'static str,
+    },
+}
+
+const PHONES: Numbers = Numbers::Phones { calling_code: "62" };
+
+/// Every channel.
+pub const CHANNELS: &[Channel] = &[
+    Channel { code: "BNI", bank_code: "009", numbers: Numbers::Accounts },
+    Channel { code: "BCA", bank_code: "014", numbers: Numbers::Accounts },
+    Channel { code: "BRI", bank_code: "002", numbers: Numbers::Accounts },
+    Channel { code: "MANDIRI", bank_code: "008", numbers: Numbers::Accounts },
+    Channel { code: "DANA", bank_code: "DANA", numbers: PHONES },
+    Channel { code: "GOPAY", bank_code: "GOPAY", numbers: PHONES },
+    Channel { code: "LINKAJA", bank_code: "LINKAJA", numbers: PHONES },
+    Channel { code: "OVO", bank_code: "OVO", numbers: PHONES },
+];
+
+/// A number in the form that the rail knows; one account has one form. No log shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccountNumber(String);
+
+/// Why an account is not linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkRefusal {
+    /// The rail knows no such account.
+    #[error("the rail knows no such account")]
+    NotFound,
+    /// The account is closed.
+    #[error("the account is closed")]
+    Closed,
+    /// The account is blocked.
+    #[error("the account is blocked")]
+    Blocked,
+    /// The holder is somebody else, or not verified at the wallet or here.
+    #[error("the holder is somebody else, or is not verified")]
+    HolderMismatched,
+    /// The wallet's phone number is not the person's.
+    #[error("the wallet's phone number is not the account's")]
+    PhoneMismatched,
+    /// Another person is paid there.
+    #[error("another person is paid into the account")]
+    Shared,
+}
+
+impl Channel {
+    /// Finds a channel by its code.
+    pub fn find(code: &str) -> Option<&'static Channel> {
+        CHANNELS.iter().find(|channel| channel.code == code)
+    }
+
+    /// Reads a number of this channel; `None` when it cannot be one.
+    pub fn number(&self, text: &str) -> Option<AccountNumber> {
+        if text.is_empty() || !text.bytes().all(|digit| digit.is_ascii_digit()) {
+            return None;
+        }
+        match self.numbers {
+            Numbers::Accounts => (NUMBER_DIGITS_MIN..=NUMBER_DIGITS_MAX)
+                .contains(&text.len())
+                .then(|| AccountNumber(text.to_owned())),
+            Numbers::Phones { calling_code } => {
+                let digits = match text.strip_prefix('0') {
+                    Some(national) => format!("{calling_code}{national}"),
+                    None => text.to_owned(),
+                };
+                let is_phone = PHONE_DIGITS.contains(&digits.len()) && !digits.starts_with('0');
+                is_phone.then_some(AccountNumber(digits))
+            }
+        }
+    }
+
+    /// Returns a wallet's phone number in E.164; `None` for a bank account.
+    pub fn phone(&self, number: &AccountNumber) -> Option<String> {
+        match self.numbers {
+            Numbers::Accounts => None,
+            Numbers::Phones { .. } => Some(format!("+{}", number.0)),
+        }
+    }
+}
+
+impl AccountNumber {
+    /// Takes back a number that was stored.
+    pub fn from_stored(digits: String) -> AccountNumber {
+        AccountNumber(digits)
+    }
+
+    /// Returns the digits, for the rail alone.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the last three digits.
+    pub fn suffix(&self) -> &str {
+        &self.0[self.0.len().saturating_sub(SUFFIX_DIGITS)..]
+    }
+}
+
+impl fmt::Debug for AccountNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[number]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(channel: &str, text: &str) -> Option<String> {
+        let number = Channel::find(channel).unwrap().number(text)?;
+        Some(number.expose().to_owned())
+    }
+
+    #[test]
+    fn one_wallet_has_one_number() {
+        assert_eq!(read("DANA", "081234567890").as_deref(), Some("6281234567890"));
+        assert_eq!(read("DANA", "6281234567890").as_deref(), Some("6281234567890"));
+        for text in ["", "+6281234567890", "0012345678", "0812", "6281234567890123", "0812345678x"] {
+            assert_eq!(read("DANA", text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_account_number_keeps_its_zeros() {
+        assert_eq!(read("BNI", "0012345678").as_deref(), Some("0012345678"));
+        for text in ["1234", "12 34567", &"1".repeat(35)] {
+            assert_eq!(read("BNI", text), None, "{text}");
+        }
+        assert!(Channel::find("bni").is_none());
+    }
+
+    #[test]
+    fn a_number_is_shown_by_its_last_digits_alone() {
+        let channel = Channel::find("OVO").unwrap();
+        let number = channel.number("6289912345678").unwrap();
+
+        assert_eq!(format!("{number:?}"), "[number]");
+        assert_eq!(number.suffix(), "678");
+        assert_eq!(channel.phone(&number).as_deref(), Some("+6289912345678"));
+    }
+}

@@ -1,0 +1,172 @@
+//! What can go wrong, and which code and reason the caller sees.
+
+use std::sync::Arc;
+
+use chassis::{
+    db,
+    gather::GatherError,
+    idempotency::{self, ClaimError},
+    names,
+    status::Refusal,
+};
+use proto::payout::v1::ErrorReason;
+use tonic::Code;
+
+use crate::{
+    domain::{
+        disbursement::BatchRefusal, hold::HoldRefusal, ledger::TransferRefusal, payee::LinkRefusal,
+        treasury::TreasuryRefusal,
+    },
+    rail::Outage,
+    vault::SealError,
+};
+
+/// The `ErrorInfo` domain of this service's own reasons.
+const DOMAIN: &str = "payout.bekal";
+
+/// Why a use case was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such resource.
+    #[error("no such resource: {0}")]
+    NotFound(String),
+    /// Public money does not move.
+    #[error("move public money")]
+    Treasury(#[source] TreasuryRefusal),
+    /// A hold is not made or ended.
+    #[error("make or end a hold")]
+    Hold(#[source] HoldRefusal),
+    /// A payee account is not linked.
+    #[error("link a payee account")]
+    Link(#[source] LinkRefusal),
+    /// A batch of payments is not made or approved.
+    #[error("make or approve a batch of payments")]
+    Batch(#[source] BatchRefusal),
+    /// The ledger refused a line that nothing speaks against.
+    #[error("book a transfer")]
+    Booking(#[source] TransferRefusal),
+    /// What was in the way is gone; the call is to be made again.
+    #[error("a concurrent change won")]
+    Conflict,
+    /// The `request_id` cannot be claimed.
+    #[error("claim the request_id")]
+    Claim(#[from] ClaimError),
+    /// The gatherer gave no answer.
+    #[error("wait for the batch")]
+    Gather(#[from] GatherError),
+    /// A stored answer is of another type.
+    #[error("read the stored answer")]
+    StoredAnswer(#[from] prost::DecodeError),
+    /// identity did not answer.
+    #[error("ask identity about a holder")]
+    Identity(#[source] Box<tonic::Status>),
+    /// The rail did not answer.
+    #[error("ask the rail about an account")]
+    Rail(#[from] Outage),
+    /// An account number cannot be sealed.
+    #[error("seal an account number")]
+    Seal(#[from] SealError),
+    /// The database failed.
+    #[error("work with the database")]
+    Database(#[from] sqlx::Error),
+    /// The database failed in a gathered batch; each of its callers is told.
+    #[error("work with the database in a batch")]
+    SharedDatabase(#[source] Arc<sqlx::Error>),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        match error {
+            Error::NotFound(name) => Refusal::not_found(name),
+            Error::Treasury(refusal) => treasury(refusal),
+            Error::Hold(refusal) => hold(refusal),
+            Error::Link(refusal) => link(refusal),
+            Error::Batch(refusal) => batch(refusal),
+            Error::Conflict => Refusal::conflict(),
+            Error::Claim(error) => error.into(),
+            Error::Gather(error) => error.into(),
+            Error::Identity(status) => Refusal::peer("identity", *status),
+            Error::Rail(outage) => Refusal::unavailable("rail", outage),
+            Error::Booking(_) | Error::StoredAnswer(_) | Error::Seal(_) => Refusal::internal(error),
+            Error::Database(error) => Refusal::database(error),
+            Error::SharedDatabase(error) if db::is_transient(&error) => Refusal::unavailable("database", error),
+            Error::SharedDatabase(error) => Refusal::internal(error),
+        }
+    }
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> tonic::Status {
+        Refusal::from(error).into()
+    }
+}
+
+fn treasury(refusal: TreasuryRefusal) -> Refusal {
+    let text = refusal.to_string();
+    match refusal {
+        TreasuryRefusal::AppropriationExists { appropriation } => {
+            own(Code::AlreadyExists, ErrorReason::AppropriationExists, text).with("appropriation", appropriation)
+        }
+        TreasuryRefusal::FundsInsufficient { available } => {
+            own(Code::FailedPrecondition, ErrorReason::FundsInsufficient, text)
+                .with("available", available.to_string())
+        }
+        TreasuryRefusal::CurrencyMismatched { currency_code } => currency_mismatched(text, currency_code),
+    }
+}
+
+fn hold(refusal: HoldRefusal) -> Refusal {
+    let text = refusal.to_string();
+    match refusal {
+        HoldRefusal::NotFound(id) => Refusal::not_found(names::format("fundsHolds", id)),
+        HoldRefusal::BalanceNotFound { participation_id } => {
+            own(Code::FailedPrecondition, ErrorReason::BalanceNotFound, text)
+                .with("participation", names::format("participations", participation_id))
+        }
+        HoldRefusal::BalanceInsufficient { available } => {
+            own(Code::FailedPrecondition, ErrorReason::BalanceInsufficient, text)
+                .with("available", available.to_string())
+        }
+        HoldRefusal::HoldEnded { id, state } => own(Code::FailedPrecondition, ErrorReason::HoldEnded, text)
+            .with("funds_hold", names::format("fundsHolds", id))
+            .with("state", state.as_str()),
+        HoldRefusal::CurrencyMismatched { currency_code } => currency_mismatched(text, currency_code),
+        HoldRefusal::IdReused(id) => idempotency::reused(id),
+    }
+}
+
+fn link(refusal: LinkRefusal) -> Refusal {
+    let (code, reason) = match refusal {
+        LinkRefusal::NotFound => (Code::FailedPrecondition, ErrorReason::PayeeAccountNotFound),
+        LinkRefusal::Closed => (Code::FailedPrecondition, ErrorReason::PayeeAccountClosed),
+        LinkRefusal::Blocked => (Code::FailedPrecondition, ErrorReason::PayeeAccountBlocked),
+        LinkRefusal::HolderMismatched => (Code::FailedPrecondition, ErrorReason::HolderMismatched),
+        LinkRefusal::PhoneMismatched => (Code::FailedPrecondition, ErrorReason::PhoneMismatched),
+        LinkRefusal::Shared => (Code::AlreadyExists, ErrorReason::PayeeAccountShared),
+    };
+    own(code, reason, refusal.to_string())
+}
+
+fn batch(refusal: BatchRefusal) -> Refusal {
+    let text = refusal.to_string();
+    match refusal {
+        BatchRefusal::NothingDue => own(Code::FailedPrecondition, ErrorReason::NothingDue, text),
+        BatchRefusal::ApproverIsMaker { maker } => {
+            own(Code::PermissionDenied, ErrorReason::ApproverIsMaker, text).with("maker", maker)
+        }
+        BatchRefusal::ControlTotalWrong { line_count } => {
+            own(Code::FailedPrecondition, ErrorReason::ControlTotalWrong, text)
+                .with("line_count", line_count.to_string())
+        }
+        BatchRefusal::AlreadyApproved { id } => own(Code::FailedPrecondition, ErrorReason::AlreadyApproved, text)
+            .with("disbursement_batch", names::format("disbursementBatches", id)),
+    }
+}
+
+fn currency_mismatched(text: String, currency_code: &'static str) -> Refusal {
+    own(Code::FailedPrecondition, ErrorReason::CurrencyMismatched, text).with("currency_code", currency_code)
+}
+
+fn own(code: Code, reason: ErrorReason, message: String) -> Refusal {
+    Refusal::new(code, DOMAIN, reason.as_str_name(), message)
+}

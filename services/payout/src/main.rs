@@ -1,0 +1,33 @@
+//! The process: telemetry, configuration (exit code 64 when it is wrong), then a subcommand until it ends.
+
+use std::process::ExitCode;
+
+use chassis::{
+    config::{EXIT_CODE_BAD_CONFIG, Env},
+    telemetry,
+};
+use clap::Parser;
+use payout::{cli::Arguments, config::Config};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut env = Env::from_process();
+    let telemetry = telemetry::init("payout", &mut env);
+    let config = Config::read(&mut env);
+    let code = match env.finish(config) {
+        Ok(config) => match arguments.execute(config).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!(error = error.as_ref() as &dyn std::error::Error, "the process failed");
+                ExitCode::FAILURE
+            }
+        },
+        Err(mistakes) => {
+            tracing::error!("the settings are wrong:\n{mistakes}");
+            ExitCode::from(EXIT_CODE_BAD_CONFIG)
+        }
+    };
+    telemetry.shutdown();
+    code
+}

@@ -1,0 +1,227 @@
+//! The domain and the contract: answers out.
+
+use chassis::{
+    money::{Currency, Money},
+    names,
+};
+use proto::payout::v1 as pb;
+use time::OffsetDateTime;
+
+use crate::{
+    app::holds::Balance,
+    domain::{
+        disbursement::{BatchState, Disbursement, DisbursementBatch, DisbursementState},
+        hold::{Hold, HoldState},
+        ledger::TransferKind,
+        treasury::{Allotment, AppropriationBalance, FundTrace, Reallocation},
+    },
+    storage::{
+        ledger::{AccountRow, TransferRow},
+        payee_accounts::LinkedAccount,
+    },
+};
+
+pub(crate) fn timestamp(time: OffsetDateTime) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: time.unix_timestamp(),
+        nanos: i32::try_from(time.nanosecond()).unwrap_or(0),
+    }
+}
+
+pub(crate) fn fund_trace(batch: &str, trace: &FundTrace) -> pb::FundTrace {
+    let money = |minor| Some(Money::new(minor, trace.currency).to_proto());
+    pb::FundTrace {
+        batch: batch.to_owned(),
+        allotted: money(trace.allotted),
+        received_from_batches: money(trace.received_from_batches),
+        spent: money(trace.spent),
+        incentives: money(trace.incentives),
+        returned: money(trace.returned),
+        reallocated: money(trace.reallocated),
+        outstanding: money(trace.outstanding),
+        funded_count: trace.funded_count,
+        returned_count: trace.returned_count,
+        paid_count: trace.paid_count,
+    }
+}
+
+/// Returns the state that a list is asked for; `None` for one that no payment is in.
+pub(super) fn state_of(state: pb::disbursement::State) -> Option<DisbursementState> {
+    match state {
+        pb::disbursement::State::Unspecified | pb::disbursement::State::Pending => None,
+        pb::disbursement::State::Ready => Some(DisbursementState::Ready),
+        pb::disbursement::State::Batched => Some(DisbursementState::Batched),
+        pb::disbursement::State::Approved => Some(DisbursementState::Approved),
+        pb::disbursement::State::Sent => Some(DisbursementState::Sent),
+        pb::disbursement::State::Unknown => Some(DisbursementState::Unknown),
+        pb::disbursement::State::Settled => Some(DisbursementState::Settled),
+        pb::disbursement::State::Failed => Some(DisbursementState::Failed),
+        pb::disbursement::State::Cancelled => Some(DisbursementState::Cancelled),
+    }
+}
+
+impl From<AppropriationBalance> for pb::Appropriation {
+    fn from(balance: AppropriationBalance) -> pb::Appropriation {
+        let appropriation = balance.appropriation;
+        pb::Appropriation {
+            name: names::format("appropriations", appropriation.id),
+            fiscal_year: appropriation.fiscal_year,
+            amount: Some(appropriation.amount.to_proto()),
+            available: Some(balance.available.to_proto()),
+            create_time: Some(timestamp(appropriation.create_time)),
+        }
+    }
+}
+
+impl From<Allotment> for pb::Allotment {
+    fn from(allotment: Allotment) -> pb::Allotment {
+        pb::Allotment {
+            name: names::format("allotments", allotment.id),
+            appropriation: names::format("appropriations", allotment.appropriation_id),
+            batch: allotment.batch,
+            amount: Some(allotment.amount.to_proto()),
+            create_time: Some(timestamp(allotment.create_time)),
+        }
+    }
+}
+
+impl From<Reallocation> for pb::Reallocation {
+    fn from(reallocation: Reallocation) -> pb::Reallocation {
+        pb::Reallocation {
+            name: names::format("reallocations", reallocation.id),
+            source_batch: reallocation.source_batch,
+            target_batch: reallocation.target_batch,
+            amount: Some(reallocation.amount.to_proto()),
+            create_time: Some(timestamp(reallocation.create_time)),
+        }
+    }
+}
+
+impl From<Hold> for pb::FundsHold {
+    fn from(hold: Hold) -> pb::FundsHold {
+        let state = match hold.state {
+            HoldState::Held => pb::funds_hold::State::Held,
+            HoldState::Captured => pb::funds_hold::State::Captured,
+            HoldState::Released => pb::funds_hold::State::Released,
+        };
+        pb::FundsHold {
+            name: names::format("fundsHolds", hold.terms.id),
+            participation: names::format("participations", hold.terms.participation_id),
+            provider: names::format("providers", hold.terms.provider_id),
+            amount: Some(hold.terms.amount.to_proto()),
+            state: state.into(),
+            create_time: Some(timestamp(hold.create_time)),
+        }
+    }
+}
+
+impl From<Balance> for pb::Balance {
+    fn from(balance: Balance) -> pb::Balance {
+        pb::Balance {
+            name: format!("participations/{}/balance", balance.participation_id),
+            training_available: Some(balance.training_available.to_proto()),
+            training_held: Some(balance.training_held.to_proto()),
+            incentive_committed: Some(balance.incentive_committed.to_proto()),
+        }
+    }
+}
+
+impl From<LinkedAccount> for pb::PayeeAccount {
+    fn from(linked: LinkedAccount) -> pb::PayeeAccount {
+        pb::PayeeAccount {
+            name: format!("accounts/{}/payeeAccount", linked.account_id),
+            channel: linked.channel,
+            account_number: String::new(),
+            account_number_suffix: linked.number_suffix,
+            link_time: Some(timestamp(linked.link_time)),
+        }
+    }
+}
+
+impl From<Disbursement> for pb::Disbursement {
+    fn from(payment: Disbursement) -> pb::Disbursement {
+        let state = match payment.state {
+            DisbursementState::Ready => pb::disbursement::State::Ready,
+            DisbursementState::Batched => pb::disbursement::State::Batched,
+            DisbursementState::Approved => pb::disbursement::State::Approved,
+            DisbursementState::Sent => pb::disbursement::State::Sent,
+            DisbursementState::Unknown => pb::disbursement::State::Unknown,
+            DisbursementState::Settled => pb::disbursement::State::Settled,
+            DisbursementState::Failed => pb::disbursement::State::Failed,
+            DisbursementState::Cancelled => pb::disbursement::State::Cancelled,
+        };
+        let batch = payment.disbursement_batch_id;
+        pb::Disbursement {
+            name: names::format("disbursements", payment.id),
+            participation: names::format("participations", payment.participation_id),
+            account: names::format("accounts", payment.account_id),
+            instalment: payment.instalment,
+            amount: Some(payment.amount.to_proto()),
+            state: state.into(),
+            failure_reason: payment.failure_reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
+            due_time: Some(timestamp(payment.due_time)),
+            reference: payment.reference(),
+            disbursement_batch: batch.map(|id| names::format("disbursementBatches", id)).unwrap_or_default(),
+            settle_time: payment.settle_time.map(timestamp),
+            benefit: payment.benefit,
+        }
+    }
+}
+
+impl From<DisbursementBatch> for pb::DisbursementBatch {
+    fn from(batch: DisbursementBatch) -> pb::DisbursementBatch {
+        let state = match batch.state {
+            BatchState::PendingApproval => pb::disbursement_batch::State::PendingApproval,
+            BatchState::Approved => pb::disbursement_batch::State::Approved,
+        };
+        pb::DisbursementBatch {
+            name: names::format("disbursementBatches", batch.id),
+            line_count: batch.line_count,
+            total: Some(batch.total.to_proto()),
+            state: state.into(),
+            maker: batch.maker,
+            approver: batch.approver.unwrap_or_default(),
+            create_time: Some(timestamp(batch.create_time)),
+            approve_time: batch.approve_time.map(timestamp),
+        }
+    }
+}
+
+impl From<AccountRow> for pb::LedgerAccount {
+    fn from(row: AccountRow) -> pb::LedgerAccount {
+        let currency: Currency = row.account.currency;
+        let money = |minor| Some(Money::new(minor, currency).to_proto());
+        pb::LedgerAccount {
+            name: names::format("ledgerAccounts", row.account.id.0),
+            kind: row.account.kind.as_str().to_owned(),
+            owner: row.account.owner,
+            batch: row.account.batch.unwrap_or_default(),
+            debits_pending: money(row.sums.debits_pending),
+            debits_posted: money(row.sums.debits_posted),
+            credits_pending: money(row.sums.credits_pending),
+            credits_posted: money(row.sums.credits_posted),
+        }
+    }
+}
+
+impl From<TransferRow> for pb::Transfer {
+    fn from(row: TransferRow) -> pb::Transfer {
+        let booked = row.booked;
+        let kind = match booked.kind {
+            TransferKind::Posted => pb::transfer::Kind::Posted,
+            TransferKind::Pending => pb::transfer::Kind::Pending,
+            TransferKind::PostPending => pb::transfer::Kind::PostPending,
+            TransferKind::VoidPending => pb::transfer::Kind::VoidPending,
+        };
+        pb::Transfer {
+            name: names::format("transfers", booked.id.0),
+            debit_account: names::format("ledgerAccounts", booked.leg.debit.0),
+            credit_account: names::format("ledgerAccounts", booked.leg.credit.0),
+            amount: Some(booked.leg.amount.to_proto()),
+            kind: kind.into(),
+            pending_transfer: booked.pending_id.map(|id| names::format("transfers", id.0)).unwrap_or_default(),
+            code: booked.code.as_str().to_owned(),
+            create_time: Some(timestamp(row.create_time)),
+        }
+    }
+}

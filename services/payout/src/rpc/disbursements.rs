@@ -1,0 +1,88 @@
+//! `DisbursementService`.
+
+use chassis::{auth::Principal, names, paging::PageRequest, status::Refusal};
+use proto::payout::v1::{self as pb, disbursement_service_server::DisbursementService};
+use tonic::{Request, Response, Status};
+
+use super::{Rpc, convert};
+
+#[tonic::async_trait]
+impl DisbursementService for Rpc {
+    async fn link_payee_account(
+        &self,
+        request: Request<pb::LinkPayeeAccountRequest>,
+    ) -> Result<Response<pb::PayeeAccount>, Status> {
+        let principal = Principal::of(&request)?;
+        let (key, new) = convert::link_payee_account(self.app.vault(), principal, request.get_ref())?;
+        principal.authorize(new.account_id)?;
+        Ok(Response::new(self.app.link_payee_account(key, new).await?))
+    }
+
+    async fn get_payee_account(
+        &self,
+        request: Request<pb::GetPayeeAccountRequest>,
+    ) -> Result<Response<pb::PayeeAccount>, Status> {
+        let name = &request.get_ref().name;
+        let id = name
+            .strip_suffix("/payeeAccount")
+            .and_then(|account| names::parse_uuid(account, "accounts"))
+            .ok_or_else(|| Refusal::not_found(name))?;
+        Principal::of(&request)?.authorize(id)?;
+        Ok(Response::new(self.app.get_payee_account(id).await?.into()))
+    }
+
+    async fn get_disbursement(
+        &self,
+        request: Request<pb::GetDisbursementRequest>,
+    ) -> Result<Response<pb::Disbursement>, Status> {
+        let name = &request.get_ref().name;
+        let id = names::parse_uuid(name, "disbursements").ok_or_else(|| Refusal::not_found(name))?;
+        let disbursement = self.app.get_disbursement(id).await?;
+        Principal::of(&request)?.authorize(disbursement.account_id)?;
+        Ok(Response::new(disbursement.into()))
+    }
+
+    async fn list_disbursements(
+        &self,
+        request: Request<pb::ListDisbursementsRequest>,
+    ) -> Result<Response<pb::ListDisbursementsResponse>, Status> {
+        let principal = Principal::of(&request)?;
+        let (filter, account_id, state) = convert::list_disbursements(principal, request.get_ref())?;
+        let page = PageRequest::parse(request.get_ref().page_size, &request.get_ref().page_token, &filter)?;
+        let (disbursements, next_page_token) = self.app.list_disbursements(account_id, state, page).await?;
+        Ok(Response::new(pb::ListDisbursementsResponse {
+            disbursements: disbursements.into_iter().map(pb::Disbursement::from).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn create_disbursement_batch(
+        &self,
+        request: Request<pb::CreateDisbursementBatchRequest>,
+    ) -> Result<Response<pb::DisbursementBatch>, Status> {
+        let principal = Principal::of(&request)?;
+        let (key, currency, line_count_max) = convert::create_disbursement_batch(principal, request.get_ref())?;
+        let maker = &principal.subject;
+        Ok(Response::new(self.app.create_disbursement_batch(key, maker, currency, line_count_max).await?))
+    }
+
+    async fn get_disbursement_batch(
+        &self,
+        request: Request<pb::GetDisbursementBatchRequest>,
+    ) -> Result<Response<pb::DisbursementBatch>, Status> {
+        let name = &request.get_ref().name;
+        let id = names::parse_uuid(name, "disbursementBatches").ok_or_else(|| Refusal::not_found(name))?;
+        Ok(Response::new(self.app.get_disbursement_batch(id).await?.into()))
+    }
+
+    async fn approve_disbursement_batch(
+        &self,
+        request: Request<pb::ApproveDisbursementBatchRequest>,
+    ) -> Result<Response<pb::DisbursementBatch>, Status> {
+        let principal = Principal::of(&request)?;
+        let (key, id) = convert::approve_disbursement_batch(principal, request.get_ref())?;
+        let line_count = request.get_ref().line_count;
+        let approver = &principal.subject;
+        Ok(Response::new(self.app.approve_disbursement_batch(key, approver, id, line_count).await?))
+    }
+}

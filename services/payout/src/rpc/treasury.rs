@@ -1,0 +1,68 @@
+//! `TreasuryService`.
+
+use chassis::{auth::Principal, names, paging::PageRequest, status::Refusal};
+use proto::payout::v1::{self as pb, treasury_service_server::TreasuryService};
+use tonic::{Request, Response, Status};
+
+use super::{Rpc, convert};
+
+#[tonic::async_trait]
+impl TreasuryService for Rpc {
+    async fn create_appropriation(
+        &self,
+        request: Request<pb::CreateAppropriationRequest>,
+    ) -> Result<Response<pb::Appropriation>, Status> {
+        let (key, new) = convert::create_appropriation(Principal::of(&request)?, request.get_ref())?;
+        Ok(Response::new(self.app.create_appropriation(key, new).await?))
+    }
+
+    async fn get_appropriation(
+        &self,
+        request: Request<pb::GetAppropriationRequest>,
+    ) -> Result<Response<pb::Appropriation>, Status> {
+        let name = &request.get_ref().name;
+        let id = names::parse(name, "appropriations").ok_or_else(|| Refusal::not_found(name))?;
+        Ok(Response::new(self.app.get_appropriation(id).await?.into()))
+    }
+
+    async fn create_allotment(
+        &self,
+        request: Request<pb::CreateAllotmentRequest>,
+    ) -> Result<Response<pb::Allotment>, Status> {
+        let (key, new) = convert::create_allotment(Principal::of(&request)?, request.get_ref())?;
+        Ok(Response::new(self.app.create_allotment(key, new).await?))
+    }
+
+    async fn create_reallocation(
+        &self,
+        request: Request<pb::CreateReallocationRequest>,
+    ) -> Result<Response<pb::Reallocation>, Status> {
+        let (key, new) = convert::create_reallocation(Principal::of(&request)?, request.get_ref())?;
+        Ok(Response::new(self.app.create_reallocation(key, new).await?))
+    }
+
+    async fn list_reallocations(
+        &self,
+        request: Request<pb::ListReallocationsRequest>,
+    ) -> Result<Response<pb::ListReallocationsResponse>, Status> {
+        let request = request.into_inner();
+        convert::batch(&request.batch)?;
+        let filter = pb::ListReallocationsRequest { batch: request.batch, ..Default::default() };
+        let page = PageRequest::parse(request.page_size, &request.page_token, &filter)?;
+        let (reallocations, next_page_token) = self.app.list_reallocations(&filter.batch, page).await?;
+        Ok(Response::new(pb::ListReallocationsResponse {
+            reallocations: reallocations.into_iter().map(pb::Reallocation::from).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn trace_funds(
+        &self,
+        request: Request<pb::TraceFundsRequest>,
+    ) -> Result<Response<pb::FundTrace>, Status> {
+        let batch = &request.get_ref().batch;
+        convert::batch(batch)?;
+        let trace = self.app.trace_funds(batch).await?;
+        Ok(Response::new(convert::fund_trace(batch, &trace)))
+    }
+}

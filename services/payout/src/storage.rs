@@ -1,0 +1,31 @@
+//! SQL, by table. Functions take a connection or a transaction of the caller. Rows are locked in the order of their ids;
+//! across tables in this order: holds, payee accounts, participations' funds, disbursements, their batches, ledger
+//! accounts.
+
+use chassis::money::{Currency, Money};
+
+pub mod disbursement_batches;
+pub mod disbursements;
+pub mod funds_holds;
+pub mod ledger;
+pub mod participation_funds;
+pub mod payee_accounts;
+pub mod treasury;
+
+/// The migrations of this build.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Reads a stored currency.
+fn currency(code: &str) -> Result<Currency, sqlx::Error> {
+    known(Currency::from_code(code), code)
+}
+
+/// Reads a stored amount.
+fn money(minor: i64, code: &str) -> Result<Money, sqlx::Error> {
+    Ok(Money::new(minor, currency(code)?))
+}
+
+/// Reads a stored name of a state or kind.
+fn known<T>(parsed: Option<T>, text: &str) -> Result<T, sqlx::Error> {
+    parsed.ok_or_else(|| sqlx::Error::Decode(format!("`{text}` is none of ours").into()))
+}

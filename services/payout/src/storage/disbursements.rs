@@ -1,0 +1,281 @@
+//! The table `disbursements`: reading, batching, cancelling. The workers' part is in `disbursements/orders.rs`.
+
+use chassis::money::Currency;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{known, money};
+use crate::domain::{
+    award::Instalment,
+    disbursement::{Disbursement, DisbursementState},
+    rail::FailureReason,
+};
+
+pub mod orders;
+
+/// A row as the queries of this file return it.
+struct Row {
+    id: Uuid,
+    participation_id: Uuid,
+    account_id: Uuid,
+    batch: String,
+    benefit: String,
+    instalment: i32,
+    amount_minor: i64,
+    currency: String,
+    state: String,
+    failure_reason: Option<String>,
+    due_time: OffsetDateTime,
+    attempt: i32,
+    disbursement_batch_id: Option<Uuid>,
+    send_time: Option<OffsetDateTime>,
+    settle_time: Option<OffsetDateTime>,
+}
+
+impl TryFrom<Row> for Disbursement {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Disbursement, sqlx::Error> {
+        let failure_reason = row.failure_reason.as_deref();
+        Ok(Disbursement {
+            id: row.id,
+            participation_id: row.participation_id,
+            account_id: row.account_id,
+            batch: row.batch,
+            benefit: row.benefit,
+            instalment: row.instalment,
+            amount: money(row.amount_minor, &row.currency)?,
+            state: known(DisbursementState::parse(&row.state), &row.state)?,
+            failure_reason: failure_reason.map(|reason| known(FailureReason::parse(reason), reason)).transpose()?,
+            due_time: row.due_time,
+            attempt: row.attempt,
+            disbursement_batch_id: row.disbursement_batch_id,
+            send_time: row.send_time,
+            settle_time: row.settle_time,
+        })
+    }
+}
+
+fn disbursements(rows: Vec<Row>) -> Result<Vec<Disbursement>, sqlx::Error> {
+    rows.into_iter().map(Disbursement::try_from).collect()
+}
+
+/// A payment that has become due, and for whom.
+#[derive(Clone, Debug)]
+pub struct NewDisbursement {
+    /// The participation.
+    pub participation_id: Uuid,
+    /// The person's account.
+    pub account_id: Uuid,
+    /// The batch.
+    pub batch: String,
+    /// The currency's code.
+    pub currency: String,
+    /// What is due.
+    pub instalment: Instalment,
+}
+
+/// Adds payments as READY. One whose business key is there already is left as it is.
+pub async fn insert_all(
+    tx: &mut PgConnection,
+    new: &[NewDisbursement],
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = new.iter().map(|_| Uuid::now_v7()).collect();
+    let participation_ids: Vec<Uuid> = new.iter().map(|row| row.participation_id).collect();
+    let account_ids: Vec<Uuid> = new.iter().map(|row| row.account_id).collect();
+    let batches: Vec<&str> = new.iter().map(|row| row.batch.as_str()).collect();
+    let currencies: Vec<&str> = new.iter().map(|row| row.currency.as_str()).collect();
+    let benefits: Vec<&str> = new.iter().map(|row| row.instalment.benefit.as_str()).collect();
+    let instalments: Vec<i32> = new.iter().map(|row| row.instalment.number).collect();
+    let amounts: Vec<i64> = new.iter().map(|row| row.instalment.amount_minor).collect();
+    let due_times: Vec<OffsetDateTime> = new.iter().map(|row| row.instalment.due_time).collect();
+    sqlx::query!(
+        "INSERT INTO disbursements
+            (id, participation_id, account_id, batch, currency, benefit, instalment, amount_minor, due_time, state,
+             create_time)
+         SELECT id, participation_id, account_id, batch, currency, benefit, instalment, amount_minor, due_time, 'READY',
+                $10
+         FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::integer[],
+                     $8::bigint[], $9::timestamptz[])
+            AS new (id, participation_id, account_id, batch, currency, benefit, instalment, amount_minor, due_time)
+         ON CONFLICT (participation_id, benefit, instalment) DO NOTHING",
+        &ids,
+        &participation_ids,
+        &account_ids,
+        &batches as &[&str],
+        &currencies as &[&str],
+        &benefits as &[&str],
+        &instalments,
+        &amounts,
+        &due_times,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Returns a payment.
+pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Option<Disbursement>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency, state,
+                failure_reason, due_time, attempt, disbursement_batch_id, send_time, settle_time
+         FROM disbursements
+         WHERE id = $1",
+        id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(Disbursement::try_from).transpose()
+}
+
+/// Lists payments by id, which is oldest first.
+pub async fn list(
+    connection: &mut PgConnection,
+    account_id: Option<Uuid>,
+    state: Option<DisbursementState>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Disbursement>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency, state,
+                failure_reason, due_time, attempt, disbursement_batch_id, send_time, settle_time
+         FROM disbursements
+         WHERE ($1::uuid IS NULL OR account_id = $1)
+           AND ($2::text IS NULL OR state = $2)
+           AND ($3::uuid IS NULL OR id > $3)
+         ORDER BY id
+         LIMIT $4",
+        account_id,
+        state.map(DisbursementState::as_str),
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    disbursements(rows)
+}
+
+/// Returns the sum of a participation's payments that have left the commitment and not arrived.
+pub async fn in_flight_minor(connection: &mut PgConnection, participation_id: Uuid) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT coalesce(sum(amount_minor), 0)::bigint AS "sum!"
+           FROM disbursements
+           WHERE participation_id = $1 AND state IN ('APPROVED', 'SENT', 'UNKNOWN')"#,
+        participation_id,
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Locks the READY payments of a currency that are due, the longest due first, and returns their ids and amounts. Those
+/// that another transaction has locked are left to it.
+pub async fn claim_ready(
+    tx: &mut PgConnection,
+    currency: Currency,
+    now: OffsetDateTime,
+    limit: i64,
+) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT id, amount_minor
+         FROM disbursements
+         WHERE state = 'READY' AND currency = $1 AND due_time <= $2
+         ORDER BY due_time, id
+         LIMIT $3
+         FOR NO KEY UPDATE SKIP LOCKED",
+        currency.code(),
+        now,
+        limit,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.amount_minor)).collect())
+}
+
+/// Puts claimed payments into a batch.
+pub async fn set_batched(tx: &mut PgConnection, ids: &[Uuid], batch_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE disbursements SET state = 'BATCHED', disbursement_batch_id = $2 WHERE id = ANY($1::uuid[])",
+        ids,
+        batch_id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Locks the lines of a batch that wait for its approval.
+pub async fn lock_batched(tx: &mut PgConnection, batch_id: Uuid) -> Result<Vec<Disbursement>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency, state,
+                failure_reason, due_time, attempt, disbursement_batch_id, send_time, settle_time
+         FROM disbursements
+         WHERE disbursement_batch_id = $1 AND state = 'BATCHED'
+         ORDER BY id
+         FOR NO KEY UPDATE",
+        batch_id,
+    )
+    .fetch_all(tx)
+    .await?;
+    disbursements(rows)
+}
+
+/// Lets the locked lines of a batch be sent.
+pub async fn set_approved(tx: &mut PgConnection, batch_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE disbursements SET state = 'APPROVED' WHERE disbursement_batch_id = $1 AND state = 'BATCHED'",
+        batch_id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Locks the payments of participations that were not sent, or failed.
+pub async fn lock_unsent(
+    tx: &mut PgConnection,
+    participation_ids: &[Uuid],
+) -> Result<Vec<Disbursement>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency, state,
+                failure_reason, due_time, attempt, disbursement_batch_id, send_time, settle_time
+         FROM disbursements
+         WHERE participation_id = ANY($1::uuid[]) AND state IN ('READY', 'BATCHED', 'APPROVED', 'FAILED')
+         ORDER BY id
+         FOR NO KEY UPDATE",
+        participation_ids,
+    )
+    .fetch_all(tx)
+    .await?;
+    disbursements(rows)
+}
+
+/// Cancels locked payments.
+pub async fn set_cancelled(tx: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE disbursements SET state = 'CANCELLED' WHERE id = ANY($1::uuid[])", ids).execute(tx).await?;
+    Ok(())
+}
+
+/// Gives the failed payments of participations whose money is still there another attempt, under a new reference.
+pub async fn revive_failed(tx: &mut PgConnection, participation_ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE disbursements
+         SET state = 'READY', attempt = attempt + 1, failure_reason = NULL, disbursement_batch_id = NULL,
+             payee_account_id = NULL, send_time = NULL, inquiry_count = 0
+         FROM participation_funds AS funds
+         WHERE disbursements.participation_id = ANY($1::uuid[])
+           AND disbursements.state = 'FAILED'
+           AND funds.participation_id = disbursements.participation_id
+           AND funds.return_time IS NULL",
+        participation_ids,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! The workers' part of `disbursements`: orders to be sent, orders to be asked about, and what became of them.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Row, disbursements};
+use crate::domain::{
+    disbursement::{Disbursement, DisbursementState},
+    rail::FailureReason,
+};
+
+/// Claims approved payments as SENT, each to the account that is in force now. `next_inquiry_time` is when they are asked
+/// about if nobody ever tells how the call went.
+pub async fn claim_approved(
+    tx: &mut PgConnection,
+    limit: i64,
+    now: OffsetDateTime,
+    next_inquiry_time: OffsetDateTime,
+) -> Result<Vec<Disbursement>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "WITH claimed AS (
+             SELECT id, account_id
+             FROM disbursements
+             WHERE state = 'APPROVED'
+             ORDER BY id
+             LIMIT $1
+             FOR NO KEY UPDATE SKIP LOCKED
+         )
+         UPDATE disbursements
+         SET state = 'SENT', send_time = $2, next_inquiry_time = $3, inquiry_count = 0, payee_account_id = payee.id
+         FROM claimed
+         JOIN payee_accounts AS payee ON payee.account_id = claimed.account_id AND payee.replace_time IS NULL
+         WHERE disbursements.id = claimed.id
+         RETURNING disbursements.id, participation_id, disbursements.account_id, batch, benefit, instalment, amount_minor,
+                   currency, state, failure_reason, due_time, attempt, disbursement_batch_id, send_time, settle_time",
+        limit,
+        now,
+        next_inquiry_time,
+    )
+    .fetch_all(tx)
+    .await?;
+    disbursements(rows)
+}
+
+/// Says whether anything is to be sent.
+pub async fn has_approved(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM disbursements WHERE state = 'APPROVED') AS "exists!""#)
+        .fetch_one(connection)
+        .await
+}
+
+/// An order whose inquiry is due.
+#[derive(Clone, Debug)]
+pub struct DueInquiry {
+    /// Its id.
+    pub id: Uuid,
+    /// How often the rail was asked already.
+    pub inquiry_count: i32,
+    /// When the order was last sent.
+    pub send_time: OffsetDateTime,
+}
+
+/// Locks orders without a clear answer whose inquiry is due, the longest due first; also those still SENT, whose process
+/// must have died in the call.
+pub async fn lock_due_inquiries(
+    tx: &mut PgConnection,
+    limit: i64,
+    now: OffsetDateTime,
+) -> Result<Vec<DueInquiry>, sqlx::Error> {
+    sqlx::query_as!(
+        DueInquiry,
+        r#"SELECT id, inquiry_count, send_time AS "send_time!"
+           FROM disbursements
+           WHERE state IN ('SENT', 'UNKNOWN') AND next_inquiry_time <= $2
+           ORDER BY next_inquiry_time, id
+           LIMIT $1
+           FOR NO KEY UPDATE SKIP LOCKED"#,
+        limit,
+        now,
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Marks locked orders as UNKNOWN and asked about once more, and returns them.
+pub async fn set_asked(
+    tx: &mut PgConnection,
+    orders: &[(Uuid, OffsetDateTime)],
+) -> Result<Vec<Disbursement>, sqlx::Error> {
+    let ids: Vec<Uuid> = orders.iter().map(|(id, _)| *id).collect();
+    let times: Vec<OffsetDateTime> = orders.iter().map(|(_, time)| *time).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        "UPDATE disbursements
+         SET state = 'UNKNOWN', inquiry_count = inquiry_count + 1, next_inquiry_time = new.next_inquiry_time
+         FROM unnest($1::uuid[], $2::timestamptz[]) AS new (id, next_inquiry_time)
+         WHERE disbursements.id = new.id
+         RETURNING disbursements.id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency,
+                   state, failure_reason, due_time, attempt, disbursement_batch_id, send_time, settle_time",
+        &ids,
+        &times,
+    )
+    .fetch_all(tx)
+    .await?;
+    disbursements(rows)
+}
+
+/// Marks orders that the rail does not know as SENT once more, under the same reference, and returns those that nobody
+/// else has decided meanwhile.
+pub async fn set_resent(
+    tx: &mut PgConnection,
+    orders: &[(Uuid, i32)],
+    now: OffsetDateTime,
+    next_inquiry_time: OffsetDateTime,
+) -> Result<Vec<Disbursement>, sqlx::Error> {
+    let ids: Vec<Uuid> = orders.iter().map(|(id, _)| *id).collect();
+    let attempts: Vec<i32> = orders.iter().map(|(_, attempt)| *attempt).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        "UPDATE disbursements
+         SET state = 'SENT', send_time = $3, next_inquiry_time = $4, inquiry_count = 0
+         FROM unnest($1::uuid[], $2::integer[]) AS old (id, attempt)
+         WHERE disbursements.id = old.id AND disbursements.attempt = old.attempt AND disbursements.state = 'UNKNOWN'
+         RETURNING disbursements.id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency,
+                   state, failure_reason, due_time, disbursements.attempt, disbursement_batch_id, send_time, settle_time",
+        &ids,
+        &attempts,
+        now,
+        next_inquiry_time,
+    )
+    .fetch_all(tx)
+    .await?;
+    disbursements(rows)
+}
+
+/// Where an order goes.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// The payment.
+    pub disbursement_id: Uuid,
+    /// The row of the payee account.
+    pub payee_account_id: Uuid,
+    /// The channel's code.
+    pub channel: String,
+    /// Number and holder, encrypted.
+    pub sealed: Vec<u8>,
+}
+
+/// Returns where sent orders go.
+pub async fn find_destinations(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<Vec<Destination>, sqlx::Error> {
+    sqlx::query_as!(
+        Destination,
+        "SELECT disbursements.id AS disbursement_id, payee.id AS payee_account_id, payee.channel, payee.sealed
+         FROM disbursements
+         JOIN payee_accounts AS payee ON payee.id = disbursements.payee_account_id
+         WHERE disbursements.id = ANY($1::uuid[])",
+        ids,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Locks orders that nobody has decided: still SENT or UNKNOWN, and in the same attempt.
+pub async fn lock_undecided(
+    tx: &mut PgConnection,
+    orders: &[(Uuid, i32)],
+) -> Result<Vec<Disbursement>, sqlx::Error> {
+    let ids: Vec<Uuid> = orders.iter().map(|(id, _)| *id).collect();
+    let attempts: Vec<i32> = orders.iter().map(|(_, attempt)| *attempt).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT disbursements.id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency, state,
+                failure_reason, due_time, disbursements.attempt, disbursement_batch_id, send_time, settle_time
+         FROM disbursements
+         JOIN unnest($1::uuid[], $2::integer[]) AS asked (id, attempt)
+            ON asked.id = disbursements.id AND asked.attempt = disbursements.attempt
+         WHERE state IN ('SENT', 'UNKNOWN')
+         ORDER BY disbursements.id
+         FOR NO KEY UPDATE OF disbursements",
+        &ids,
+        &attempts,
+    )
+    .fetch_all(tx)
+    .await?;
+    disbursements(rows)
+}
+
+/// What a locked order becomes.
+#[derive(Clone, Debug)]
+pub struct OrderChange {
+    /// The payment.
+    pub id: Uuid,
+    /// SETTLED, FAILED, UNKNOWN or, when nothing was sent, APPROVED.
+    pub state: DisbursementState,
+    /// For FAILED: why.
+    pub failure_reason: Option<FailureReason>,
+}
+
+/// Writes what locked orders have become.
+pub async fn update_all(
+    tx: &mut PgConnection,
+    changes: &[OrderChange],
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = changes.iter().map(|change| change.id).collect();
+    let states: Vec<&str> = changes.iter().map(|change| change.state.as_str()).collect();
+    let reasons: Vec<Option<&str>> =
+        changes.iter().map(|change| change.failure_reason.map(FailureReason::as_str)).collect();
+    sqlx::query!(
+        "UPDATE disbursements
+         SET state = new.state,
+             failure_reason = new.failure_reason,
+             settle_time = CASE WHEN new.state = 'SETTLED' THEN $4::timestamptz END,
+             next_inquiry_time = CASE WHEN new.state = 'UNKNOWN' THEN next_inquiry_time END
+         FROM unnest($1::uuid[], $2::text[], $3::text[]) AS new (id, state, failure_reason)
+         WHERE disbursements.id = new.id",
+        &ids,
+        &states as &[&str],
+        &reasons as &[Option<&str>],
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Gives those failed payments another attempt, under a new reference, whose person has linked another account since they
+/// were sent, and whose money is still there.
+pub async fn revive_replaced(tx: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE disbursements
+         SET state = 'READY', attempt = attempt + 1, failure_reason = NULL, disbursement_batch_id = NULL,
+             payee_account_id = NULL, send_time = NULL, inquiry_count = 0
+         FROM participation_funds AS funds, payee_accounts AS payee
+         WHERE disbursements.id = ANY($1::uuid[])
+           AND disbursements.state = 'FAILED'
+           AND funds.participation_id = disbursements.participation_id
+           AND funds.return_time IS NULL
+           AND payee.id = disbursements.payee_account_id
+           AND payee.replace_time IS NOT NULL",
+        ids,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

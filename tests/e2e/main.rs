@@ -1,0 +1,3 @@
+//! Journeys across the services, through the public API alone.
+
+mod stack;

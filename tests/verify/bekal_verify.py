@@ -1,0 +1,477 @@
+#!/usr/bin/env python3
+"""Verifies the public bundle of a draw, from services/draw/README.md alone.
+
+Independent of the Rust code on purpose, and on the standard library only.
+Exit code 0: valid; 1: not valid, the reason is named; 64: wrong use.
+"""
+
+import hashlib
+import hmac
+import json
+import struct
+import sys
+
+MAGIC = b"bekal/bundle/1\r\n"
+COMMITMENT_BYTES_MAX = 262_144
+ENTRANTS_MAX = 100_000_000
+GROUPS_MAX = 32
+REGIONS_MAX = 10_000
+TRUSTEES_MAX = 32
+NOT_DRAWN, HOUSEHOLD_LIMIT, GENERAL, REGION, GROUP = 0, 1, 2, 3, 0x80
+
+
+class Invalid(Exception):
+    """A fault; `reason` is the word that every verifier gives it."""
+
+    def __init__(self, reason, detail):
+        super().__init__(detail)
+        self.reason = reason
+
+
+def sha256(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+# --- Ed25519 (RFC 8032), verification only ---
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+ROOT_OF_MINUS_1 = pow(2, (P - 1) // 4, P)
+
+
+def point_add(a, b):
+    x1, y1, z1, t1 = a
+    x2, y2, z2, t2 = b
+    e = (y1 - x1) * (y2 - x2) % P
+    f = (y1 + x1) * (y2 + x2) % P
+    g = 2 * t1 * t2 * D % P
+    h = 2 * z1 * z2 % P
+    return ((f - e) * (h - g) % P, (h + g) * (f + e) % P, (h - g) * (h + g) % P, (f - e) * (f + e) % P)
+
+
+def point_multiply(scalar, point):
+    product = (0, 1, 1, 0)
+    while scalar:
+        if scalar & 1:
+            product = point_add(product, point)
+        point = point_add(point, point)
+        scalar >>= 1
+    return product
+
+
+def point_decode(data):
+    y = int.from_bytes(data, "little")
+    sign = y >> 255
+    y &= (1 << 255) - 1
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT_OF_MINUS_1 % P
+    if (x * x - square) % P or (x == 0 and sign):
+        return None
+    if x & 1 != sign:
+        x = P - x
+    return (x, y, 1, x * y % P)
+
+
+def point_encode(point):
+    x, y, z, _ = point
+    inverse = pow(z, -1, P)
+    x, y = x * inverse % P, y * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def is_of_small_order(point):
+    return point_encode(point_multiply(8, point)) == (1).to_bytes(32, "little")
+
+
+BASE = point_decode((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+
+
+def signature_holds(key, message, signature):
+    point, commitment = point_decode(key), point_decode(signature[:32])
+    scalar = int.from_bytes(signature[32:], "little")
+    if point is None or commitment is None or scalar >= L:
+        return False
+    if is_of_small_order(point) or is_of_small_order(commitment):
+        return False
+    digest = hashlib.sha512(signature[:32] + key + message).digest()
+    challenge = int.from_bytes(digest, "little") % L
+    right = point_add(commitment, point_multiply(challenge, point))
+    return point_encode(point_multiply(scalar, BASE)) == point_encode(right)
+
+
+# --- encodings ---
+
+
+class Fields:
+    """Takes fields off the front of a byte string."""
+
+    def __init__(self, name, data):
+        self.name, self.data, self.at = name, data, 0
+
+    def malformed(self, problem):
+        return Invalid("MALFORMED", f"the {self.name} {problem}")
+
+    def take(self, length):
+        if self.at + length > len(self.data):
+            raise self.malformed("ends early")
+        self.at += length
+        return self.data[self.at - length : self.at]
+
+    def number(self, length):
+        return int.from_bytes(self.take(length), "big")
+
+    def text(self):
+        raw = self.take(self.number(1))
+        try:
+            decoded = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise self.malformed("is not UTF-8") from None
+        if not 1 <= len(raw) <= 200 or any(byte < 0x20 or byte == 0x7F for byte in raw):
+            raise self.malformed("is not 1 to 200 bytes of printable text")
+        return decoded
+
+    def expect(self, literal):
+        if self.take(len(literal)) != literal:
+            raise self.malformed("has another kind or version")
+
+    def end(self):
+        if self.at != len(self.data):
+            raise self.malformed("has trailing bytes")
+
+
+def text_bytes(text):
+    raw = text.encode()
+    return bytes([len(raw)]) + raw
+
+
+def read_plan(data):
+    fields = Fields("quota plan", data)
+    fields.expect(b"\x01")
+    plan = {"places": fields.number(4)}
+    plan["groups"] = [(fields.text(), fields.number(4)) for _ in range(fields.number(2))]
+    plan["kind"] = fields.number(1)
+    if plan["kind"] > 2:
+        raise fields.malformed("has an unknown kind of regions")
+    columns = plan["kind"] + 1
+    count = fields.number(2) if plan["kind"] else 0
+    plan["regions"] = [tuple(fields.number(4) for _ in range(columns)) for _ in range(count)]
+    plan["rule"] = fields.number(1)
+    if plan["rule"] > 2:
+        raise fields.malformed("has an unknown remainder rule")
+    fields.end()
+    if len(plan["groups"]) > GROUPS_MAX or count > REGIONS_MAX:
+        raise Invalid("LIMIT_EXCEEDED", "the plan has too many groups or regions")
+    if len({name for name, _ in plan["groups"]}) != len(plan["groups"]):
+        raise fields.malformed("names a group twice")
+    codes = [0] + [row[0] for row in plan["regions"]]
+    if any(a >= b for a, b in zip(codes, codes[1:])):
+        raise fields.malformed("has regions out of order, repeated or with code 0")
+    bound = sum(places for _, places in plan["groups"]) + sum(row[-1] for row in plan["regions"])
+    if bound > plan["places"]:
+        raise fields.malformed("reserves more places than there are")
+    return plan
+
+
+def read_trustees(kind, data):
+    if kind != 1:
+        raise Invalid("UNSUPPORTED_SOURCE", f"randomness of kind {kind} is not known")
+    fields = Fields("list of trustees", data)
+    trustees = [(fields.text(), fields.take(32)) for _ in range(fields.number(1))]
+    fields.end()
+    if not trustees or len({name for name, _ in trustees}) != len(trustees):
+        if len(trustees) <= TRUSTEES_MAX:
+            raise fields.malformed("is empty or names a trustee twice")
+    if len(trustees) > TRUSTEES_MAX:
+        raise Invalid("LIMIT_EXCEEDED", "there are too many trustees")
+    return trustees
+
+
+def read_commitment(data):
+    fields = Fields("commitment", data)
+    fields.expect(b"bekal/commitment/1")
+    commitment = {
+        "batch": fields.text(),
+        "count": fields.number(8),
+        "root": fields.take(32),
+        "rule_set": fields.take(32),
+    }
+    commitment["plan"] = read_plan(fields.take(fields.number(4)))
+    commitment["limit"] = fields.number(1)
+    kind = fields.number(1)
+    commitment["trustees"] = read_trustees(kind, fields.take(fields.number(2)))
+    commitment["time"] = fields.number(8)
+    fields.end()
+    if commitment["count"] > ENTRANTS_MAX:
+        raise Invalid("LIMIT_EXCEEDED", "there are too many entrants")
+    return commitment
+
+
+# --- the draw ---
+
+
+def merkle_root(hashes):
+    """RFC 6962; pairing level by level gives the same tree as splitting at powers of two."""
+    if not hashes:
+        return sha256()
+    while len(hashes) > 1:
+        paired = [sha256(b"\x01", hashes[i], hashes[i + 1]) for i in range(0, len(hashes) - 1, 2)]
+        hashes = paired + hashes[len(paired) * 2 :]
+    return hashes[0]
+
+
+def inclusion_proof(index, hashes):
+    path = []
+    while len(hashes) > 1:
+        if index ^ 1 < len(hashes):
+            path.append(hashes[index ^ 1])
+        paired = [sha256(b"\x01", hashes[i], hashes[i + 1]) for i in range(0, len(hashes) - 1, 2)]
+        hashes = paired + hashes[len(paired) * 2 :]
+        index //= 2
+    return path
+
+
+def share_places(total, regions):
+    """Largest remainder with floors; `regions` are (code, weight, floor)."""
+    places, sharing, left = {}, list(regions), total
+    while sharing:
+        weights = sum(weight for _, weight, _ in sharing)
+        low = [row for row in sharing if weights == 0 or left * row[1] < row[2] * weights]
+        if not low:
+            break
+        for code, _, floor in low:
+            places[code] = floor
+            left -= floor
+        sharing = [row for row in sharing if row[0] not in places]
+    weights = sum(weight for _, weight, _ in sharing)
+    for code, weight, _ in sharing:
+        places[code] = left * weight // weights
+    rest = left - sum(places[code] for code, _, _ in sharing)
+    for code, _, _ in sorted(sharing, key=lambda row: (-(left * row[1] % weights), row[0]))[:rest]:
+        places[code] += 1
+    return places
+
+
+def draw(commitment, randomness, entrants):
+    """Returns {pseudonym: (rank, code)}."""
+    plan, limit = commitment["plan"], commitment["limit"]
+    key = randomness + commitment["root"] + commitment["batch"].encode()
+    order = sorted(entrants, key=lambda e: (hmac.digest(key, e[0], "sha256"), e[0]))
+    code_of, winners_of = {}, {}
+
+    def walk(free, total, stratum_of, code):
+        """Gives `total` places; `free` counts them by stratum."""
+        for pseudonym, region, groups, prior, token in order:
+            if total == 0:
+                break
+            stratum = stratum_of(region, groups)
+            if pseudonym in code_of or free.get(stratum, 0) == 0:
+                continue
+            if limit and token is not None and prior + winners_of.get(token, 0) >= limit:
+                code_of[pseudonym] = HOUSEHOLD_LIMIT
+                continue
+            if token is not None:
+                winners_of[token] = winners_of.get(token, 0) + 1
+            code_of[pseudonym] = code
+            free[stratum] -= 1
+            total -= 1
+        return total
+
+    unused = 0
+    for i, (_, places) in enumerate(plan["groups"]):
+        unused += walk({True: places}, places, lambda _, groups, i=i: bool(groups >> i & 1), GROUP + i)
+    outside = plan["places"] - sum(places for _, places in plan["groups"])
+    shared = outside + unused if plan["rule"] == 1 else outside
+    by_region = share_places(shared, plan["regions"]) if plan["kind"] == 2 else dict(plan["regions"])
+    bound = sum(by_region.values())
+    walk(by_region, bound, lambda region, _: region, REGION)
+    given = sum(code != HOUSEHOLD_LIMIT for code in code_of.values())
+    general = outside - bound if plan["rule"] == 2 else plan["places"] - given
+    walk({True: general}, general, lambda *_: True, GENERAL)
+    return {e[0]: (rank, code_of.get(e[0], NOT_DRAWN)) for rank, e in enumerate(order, 1)}
+
+
+# --- the bundle ---
+
+
+class Bundle:
+    """Reads sections of the file."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def take(self, length, section):
+        data = self.file.read(length)
+        if len(data) != length:
+            raise Invalid("TRUNCATED", f"the bundle ends inside its {section}")
+        return data
+
+    def header(self):
+        if self.file.read(len(MAGIC)) != MAGIC:
+            raise Invalid("NOT_A_BUNDLE", "the file is not a draw bundle of version 1")
+        length = int.from_bytes(self.take(4, "commitment"), "big")
+        if length > COMMITMENT_BYTES_MAX:
+            raise Invalid("LIMIT_EXCEEDED", "the commitment is too long")
+        raw = self.take(length, "commitment")
+        commitment = read_commitment(raw)
+        return raw, commitment, self.take(32, "signature"), self.take(64, "signature")
+
+    def entrants(self, commitment):
+        """Returns the entrants as (pseudonym, region, groups, prior, token) and their leaf hashes."""
+        entrants, leaves, last = [], [], None
+        group_bits = len(commitment["plan"]["groups"])
+        for index in range(commitment["count"]):
+            record = self.take(26, "entrants")
+            pseudonym, region, groups, prior, flag = struct.unpack(">16sIIBB", record)
+            malformed = Invalid("ENTRANT_MALFORMED", f"entrant {index} is malformed")
+            if flag > 1:
+                raise malformed
+            token = self.take(16, "entrants") if flag else None
+            if groups >> group_bits or (token is None and prior):
+                raise malformed
+            if last is not None and pseudonym <= last:
+                raise Invalid("ENTRANT_ORDER", f"entrant {index} does not come after the one before")
+            last = pseudonym
+            entrants.append((pseudonym, region, groups, prior, token))
+            leaves.append(sha256(b"\x00bekal/leaf/1", record, token or b""))
+        return entrants, leaves
+
+    def randomness(self, commitment):
+        kind, length = struct.unpack(">BH", self.take(3, "reveal"))
+        body = self.take(length, "reveal")
+        if kind != 1:
+            raise Invalid("UNSUPPORTED_SOURCE", f"randomness of kind {kind} is not known")
+        if length % 32:
+            raise Invalid("MALFORMED", "the reveal has part of a secret")
+        batch, trustees = text_bytes(commitment["batch"]), commitment["trustees"]
+        if length // 32 != len(trustees):
+            raise Invalid("REVEAL_COUNT", "there are not as many secrets as trustees")
+        for i, (name, committed) in enumerate(trustees):
+            secret = body[32 * i : 32 * i + 32]
+            if sha256(b"bekal/reveal/1", batch, text_bytes(name), secret) != committed:
+                raise Invalid("REVEAL_MISMATCH", f"the secret of {name} is not the one committed to")
+        return sha256(b"bekal/randomness/1", batch, body)
+
+
+def verify(file, expected_key):
+    bundle = Bundle(file)
+    raw, commitment, key, signature = bundle.header()
+    if expected_key not in (None, key):
+        raise Invalid("KEY_MISMATCH", "the bundle is signed with another key than given")
+    if not signature_holds(key, raw, signature):
+        raise Invalid("SIGNATURE_INVALID", "the commitment's signature does not hold")
+    entrants, leaves = bundle.entrants(commitment)
+    if merkle_root(leaves) != commitment["root"]:
+        raise Invalid("ROOT_MISMATCH", "the entrants are not those committed to")
+    randomness = bundle.randomness(commitment)
+    outcomes = draw(commitment, randomness, entrants)
+    result = hashlib.sha256(b"bekal/result/1" + text_bytes(commitment["batch"]) + randomness)
+    for entrant in entrants:
+        record = struct.pack(">IB", *outcomes[entrant[0]])
+        if bundle.take(5, "result") != record:
+            raise Invalid("RESULT_MISMATCH", f"the outcome of entrant {entrant[0].hex()} is not the drawn one")
+        result.update(record)
+    if bundle.take(32, "result hash") != result.digest():
+        raise Invalid("RESULT_HASH_MISMATCH", "the hash of the result is wrong")
+    if file.read(1):
+        raise Invalid("TRAILING_BYTES", "bytes follow after the end of the bundle")
+    codes = [code for _, code in outcomes.values()]
+    answer = {
+        "valid": True,
+        "batch": commitment["batch"],
+        "entrants": len(entrants),
+        "places": commitment["plan"]["places"],
+        "winners": sum(code > HOUSEHOLD_LIMIT for code in codes),
+        "household_limited": codes.count(HOUSEHOLD_LIMIT),
+        "root": commitment["root"].hex(),
+        "rule_set": commitment["rule_set"].hex(),
+        "randomness": randomness.hex(),
+        "result_hash": result.hexdigest(),
+        "commit_time": commitment["time"],
+        "public_key": key.hex(),
+        "public_key_id": sha256(key)[:8].hex(),
+        "public_key_expected": expected_key is not None,
+    }
+    return answer, commitment, key, leaves, outcomes
+
+
+def standing(data, key, commitment, leaves, outcomes):
+    fields = Fields("receipt", data)
+    fields.expect(b"bekal/receipt/1")
+    batch, pseudonym, apply_time = fields.text(), fields.take(16), fields.number(8)
+    signed, signature = data[: fields.at], fields.take(64)
+    fields.end()
+    if not signature_holds(key, signed, signature):
+        raise Invalid("RECEIPT_SIGNATURE_INVALID", "the receipt's signature does not hold")
+    if batch != commitment["batch"]:
+        raise Invalid("RECEIPT_OTHER_BATCH", "the receipt is for another batch")
+    if pseudonym not in outcomes:
+        return {"listed": False, "applied_in_time": apply_time <= commitment["time"]}
+    rank, code = outcomes[pseudonym]
+    names = {0: "not drawn", 1: "household limit", 2: "won in general pool", 3: "won in region"}
+    leaf = sorted(outcomes).index(pseudonym)
+    return {
+        "listed": True,
+        "rank": rank,
+        "outcome": names.get(code, f"won in group {code - GROUP}"),
+        "leaf": leaf,
+        "proof": " ".join(node.hex() for node in inclusion_proof(leaf, leaves)),
+    }
+
+
+# --- the command ---
+
+
+def parse_arguments(words):
+    options, bundles, words = {"--json": False}, [], list(words)
+    while words:
+        word = words.pop(0)
+        if word == "--json":
+            options[word] = True
+        elif word in ("--public-key", "--receipt-key"):
+            options[word] = bytes.fromhex(words.pop(0))
+            if point_decode(options[word]) is None or len(options[word]) != 32:
+                raise ValueError
+        elif word == "--receipt":
+            options[word] = words.pop(0)
+        elif word.startswith("--"):
+            raise ValueError
+        else:
+            bundles.append(word)
+    (options["bundle"],) = bundles
+    return options
+
+
+def main(words):
+    try:
+        options = parse_arguments(words)
+    except (ValueError, IndexError):
+        print(
+            "usage: bekal_verify.py BUNDLE [--public-key HEX] [--receipt FILE] [--receipt-key HEX] [--json]",
+            file=sys.stderr,
+        )
+        return 64
+    try:
+        with open(options["bundle"], "rb") as file:
+            answer, commitment, key, leaves, outcomes = verify(file, options.get("--public-key"))
+        if "--receipt" in options:
+            with open(options["--receipt"], "rb") as file:
+                receipt_key = options.get("--receipt-key", key)
+                answer |= standing(file.read(), receipt_key, commitment, leaves, outcomes)
+    except Invalid as invalid:
+        answer = {"valid": False, "reason": invalid.reason, "detail": str(invalid)}
+    except OSError as error:
+        answer = {"valid": False, "reason": "IO", "detail": str(error)}
+    if options["--json"]:
+        print(json.dumps(answer, ensure_ascii=False, separators=(",", ":")))
+    else:
+        print("VALID" if answer.pop("valid") else "NOT VALID", *(f"{k}: {v}" for k, v in answer.items()), sep="\n")
+    return 1 if "reason" in answer else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
