@@ -87,15 +87,15 @@ pub async fn run(
         events::SUBSCRIPTIONS,
         handler,
     );
-    tasks.spawn(
-        "seat-hold-sweep",
-        app.clone()
-            .sweep_expired_holds(config.seat_hold_sweep, tasks.stopping()),
-    );
-    tasks.spawn(
-        "database-readiness",
-        database_ready(pool.clone(), readiness.latch("database"), tasks.stopping()),
-    );
+    let (latch, stopping) = (readiness.latch("database"), tasks.stopping());
+    let (database, sweeper) = (pool.clone(), app.clone());
+    tasks.spawn("seat-hold-sweep", async move {
+        // Before its tables are there, every round would fail.
+        database_ready(&database, latch, &stopping).await;
+        sweeper
+            .sweep_expired_holds(config.seat_hold_sweep, stopping)
+            .await;
+    });
     tasks.spawn(
         "broker-readiness",
         broker_ready(broker, readiness.latch("broker"), tasks.stopping()),
@@ -126,9 +126,9 @@ pub async fn migrate(config: &Config) -> Result<(), sqlx::migrate::MigrateError>
     db::migrate(&db::connect(&config.process)?, &storage::MIGRATOR).await
 }
 
-async fn database_ready(pool: PgPool, latch: Latch, stopping: CancellationToken) {
+async fn database_ready(pool: &PgPool, latch: Latch, stopping: &CancellationToken) {
     loop {
-        match db::migrations_applied(&pool, &storage::MIGRATOR).await {
+        match db::migrations_applied(pool, &storage::MIGRATOR).await {
             Ok(true) => return latch.release(),
             Ok(false) => tracing::info!("waiting for the migrations"),
             Err(error) => tracing::info!(%error, "waiting for the database"),

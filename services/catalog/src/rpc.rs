@@ -4,6 +4,7 @@ use chassis::status::Refusal;
 
 use crate::app::App;
 
+mod answers;
 mod convert;
 mod courses;
 mod imports;

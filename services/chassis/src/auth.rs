@@ -1,9 +1,6 @@
-//! Who calls, and whether they may: bearer tokens (JWT, EdDSA) checked against identity's keys, and the permission that
-//! each method's option in the contract asks for. A method without the option is refused to everyone.
+//! Who calls, and what he may do. The server's layer decides by the method's option in the contract; a handler sees
+//! only the [`Principal`] that passed.
 
-use std::collections::HashMap;
-
-use prost_reflect::{DescriptorPool, Value};
 use proto::r#type::v1::ErrorReason;
 use serde::{Deserialize, Serialize};
 use tonic::{Code, Request};
@@ -11,264 +8,177 @@ use uuid::Uuid;
 
 use crate::{names, status::Refusal};
 
+mod cache;
 mod keys;
+mod permissions;
 
 pub use keys::KeyStore;
+pub use permissions::{Access, Method, Permissions};
 
-/// `iss` of every token.
+/// The `iss` of every token.
 pub const ISSUER: &str = "bekal.identity";
-/// `aud` of every token.
+
+/// The `aud` of every token.
 pub const AUDIENCE: &str = "bekal";
 
-const PUBLIC: &str = "public";
-const PERMISSION_OPTION: &str = "bekal.type.v1.permission";
-const OWNER_OPTION: &str = "bekal.type.v1.owner";
-
-/// What a token says, as `bekal.identity.v1.TokenService` describes it.
+/// The claims of a token, as identity signs them and everybody reads them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// Who issued it: [`ISSUER`].
+    /// [`ISSUER`].
     pub iss: String,
-    /// For whom: [`AUDIENCE`].
+    /// [`AUDIENCE`].
     pub aud: String,
-    /// Whose it is: `accounts/…` or `serviceAccounts/…`.
+    /// The resource name of the caller: `accounts/…` or `serviceAccounts/…`.
     pub sub: String,
     /// When it was issued, in seconds since 1970.
     pub iat: i64,
     /// When it ends, in seconds since 1970.
     pub exp: i64,
-    /// Its own id.
+    /// The token's own id.
     pub jti: String,
-    /// What a service account may do; `catalog.*` stands for all that begin with `catalog.`. Accounts have none.
+    /// What the caller may do; `catalog.*` stands for all that begins with `catalog.`.
     #[serde(default)]
     pub permissions: Vec<String>,
 }
 
-/// Who calls.
+impl Claims {
+    /// Says whether the token carries a permission.
+    pub fn permits(&self, permission: &str) -> bool {
+        self.permissions.iter().any(|held| {
+            held == permission
+                || held
+                    .strip_suffix('*')
+                    .is_some_and(|prefix| prefix.ends_with('.') && permission.starts_with(prefix))
+        })
+    }
+}
+
+/// The caller of a method that it may call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The caller's resource name; `anonymous` on a public method.
+    /// The resource name of the caller; empty when a public method is called without a token.
     pub subject: String,
-    /// Set when an account calls for itself without holding the permission: only its own affairs are open to it.
+    /// Set when an account calls without holding the permission: it may act for this account alone.
     pub account: Option<Uuid>,
 }
 
-/// What one method of the contract asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Method {
-    /// The permission; `None` refuses everyone.
-    pub permission: Option<String>,
-    /// Whether an account's own token is admitted.
-    pub owner: bool,
-    /// Whether either side streams.
-    pub streaming: bool,
-}
-
-/// What every method of the contract asks for, by path (`/package.Service/Method`).
-#[derive(Clone, Debug, Default)]
-pub struct Permissions(HashMap<String, Method>);
-
-// === impl Principal ===
-
 impl Principal {
-    /// The caller of a public method.
-    pub fn anonymous() -> Principal {
+    /// Makes a caller that holds the permission.
+    pub fn service(subject: impl Into<String>) -> Principal {
         Principal {
-            subject: "anonymous".to_owned(),
+            subject: subject.into(),
             account: None,
         }
     }
 
-    /// Returns who makes a request.
+    /// Makes an account that acts for itself.
+    pub fn account(account: Uuid) -> Principal {
+        Principal {
+            subject: names::format("accounts", account),
+            account: Some(account),
+        }
+    }
+
+    /// Makes the caller of a public method who shows no token.
+    pub fn anonymous() -> Principal {
+        Principal::service("")
+    }
+
+    /// Returns the caller of a request that came through the server's layers.
     ///
     /// # Errors
-    /// When the request did not pass the server's layers, which is a fault of ours.
+    /// When it did not.
     pub fn of<T>(request: &Request<T>) -> Result<&Principal, Refusal> {
-        let principal = request.extensions().get::<Principal>();
-        principal.ok_or_else(|| Refusal::internal("a request without a principal reached a handler"))
+        request
+            .extensions()
+            .get::<Principal>()
+            .ok_or_else(|| Refusal::internal("the request came past the server's layers"))
     }
 
-    /// Checks that the caller may act for this account: any account with the permission, its own without.
+    /// Says whether nobody is known to call.
+    pub fn is_anonymous(&self) -> bool {
+        self.subject.is_empty()
+    }
+
+    /// Lets the caller act for an account: anyone who holds the permission, and the account itself.
     ///
     /// # Errors
-    /// PERMISSION_DENIED, NOT_OWNER.
+    /// When the caller is another account, or nobody.
     pub fn authorize(&self, account: Uuid) -> Result<(), Refusal> {
-        match self.account {
-            Some(own) if own != account => Err(Refusal::shared(
-                Code::PermissionDenied,
-                ErrorReason::NotOwner,
-                "the account may act for itself alone",
-            )),
-            Some(_) | None => Ok(()),
-        }
-    }
-}
-
-// === impl Permissions ===
-
-impl Permissions {
-    /// Reads the options of all methods in an encoded `FileDescriptorSet`.
-    ///
-    /// # Panics
-    /// When the set is not one: it is compiled into the process.
-    pub fn from_descriptor_set(encoded: &[u8]) -> Permissions {
-        let pool = DescriptorPool::decode(encoded).expect("the contract's descriptor set is compiled in");
-        let option = |name| pool.get_extension_by_name(name).expect("the contract declares its options");
-        let (permission, owner) = (option(PERMISSION_OPTION), option(OWNER_OPTION));
-        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-        Permissions(
-            methods
-                .map(|method| {
-                    let options = method.options();
-                    let text = |extension| match options.get_extension(extension).as_ref() {
-                        Value::String(text) if !text.is_empty() => Some(text.clone()),
-                        _ => None,
-                    };
-                    let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-                    let wants = Method {
-                        permission: text(&permission),
-                        owner: text(&owner).is_some(),
-                        streaming: method.is_client_streaming() || method.is_server_streaming(),
-                    };
-                    (path, wants)
-                })
-                .collect(),
-        )
-    }
-
-    /// Returns what a method asks for; an unknown one refuses everyone.
-    pub fn of(&self, path: &str) -> Method {
-        self.0.get(path).cloned().unwrap_or_default()
-    }
-}
-
-impl Method {
-    /// Says whether everyone may call, also without a token.
-    pub fn is_public(&self) -> bool {
-        self.permission.as_deref() == Some(PUBLIC)
-    }
-
-    /// Decides whether the bearer of a token may call.
-    ///
-    /// # Errors
-    /// PERMISSION_DENIED, PERMISSION_MISSING.
-    pub fn admit(&self, claims: &Claims) -> Result<Principal, Refusal> {
-        let account = names::parse_uuid(&claims.sub, "accounts");
-        let holds = self
-            .permission
-            .as_deref()
-            .is_some_and(|wanted| claims.permissions.iter().any(|held| covers(held, wanted)));
-        if holds {
-            return Ok(Principal {
-                subject: claims.sub.clone(),
-                account: None,
-            });
-        }
-        if self.owner && self.permission.is_some() && account.is_some() {
-            return Ok(Principal {
-                subject: claims.sub.clone(),
-                account,
-            });
+        let allowed = match self.account {
+            Some(own) => own == account,
+            None => !self.is_anonymous(),
+        };
+        if allowed {
+            return Ok(());
         }
         Err(Refusal::shared(
             Code::PermissionDenied,
-            ErrorReason::PermissionMissing,
-            "the caller may not call this method",
-        )
-        .with("permission", self.permission.clone().unwrap_or_default()))
+            ErrorReason::NotOwner,
+            "the request is about another account",
+        ))
     }
 }
 
-/// Says whether a held permission, maybe with a `*` at its end, covers a wanted one.
-fn covers(held: &str, wanted: &str) -> bool {
-    match held.strip_suffix('*') {
-        Some(head) if head.is_empty() || head.ends_with('.') => wanted.starts_with(head),
-        Some(_) | None => held == wanted,
-    }
-}
-
-/// UNAUTHENTICATED: there is no token, or none that counts.
+/// `UNAUTHENTICATED`: no token, or none that counts. The log gets to know why.
 pub(crate) fn token_invalid(why: &'static str) -> Refusal {
-    Refusal::shared(Code::Unauthenticated, ErrorReason::TokenInvalid, why)
+    Refusal::shared(
+        Code::Unauthenticated,
+        ErrorReason::TokenInvalid,
+        "no valid bearer token",
+    )
+    .because(why)
+}
+
+/// `PERMISSION_DENIED`: the token lacks what the method asks for.
+pub(crate) fn permission_missing(permission: &str) -> Refusal {
+    Refusal::shared(
+        Code::PermissionDenied,
+        ErrorReason::PermissionMissing,
+        "the token lacks the permission of this method",
+    )
+    .with("permission", permission)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn claims(sub: &str, permissions: &[&str]) -> Claims {
+    fn claims(permissions: &[&str]) -> Claims {
         Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
-            sub: sub.to_owned(),
+            sub: "serviceAccounts/enrollment".to_owned(),
             iat: 0,
-            exp: 0,
-            jti: String::new(),
-            permissions: permissions.iter().map(|&text| text.to_owned()).collect(),
+            exp: 1,
+            jti: "1".to_owned(),
+            permissions: permissions.iter().map(|&held| held.to_owned()).collect(),
         }
     }
 
     #[test]
-    fn a_star_covers_what_begins_alike_at_a_dot() {
-        for (held, wanted, expected) in [
-            ("catalog.runs.create", "catalog.runs.create", true),
-            ("catalog.*", "catalog.runs.create", true),
-            ("catalog.runs.*", "catalog.runs.create", true),
-            ("*", "catalog.runs.create", true),
-            ("catalog.run*", "catalog.runs.create", false),
-            ("catalog.courses.*", "catalog.runs.create", false),
-            ("", "catalog.runs.create", false),
-        ] {
-            assert_eq!(covers(held, wanted), expected, "{held}");
-        }
+    fn a_star_stands_for_all_below_its_prefix() {
+        let held = claims(&["catalog.*", "payout.funds.hold"]);
+
+        assert!(held.permits("catalog.runs.create"));
+        assert!(held.permits("payout.funds.hold"));
+        assert!(!held.permits("payout.funds.capture"));
+        assert!(!held.permits("catalogue.runs.create"));
+        assert!(!claims(&["*", "cat*", ""]).permits("catalog.runs.create"));
     }
 
     #[test]
-    fn the_contract_says_who_may_call() {
-        let permissions = Permissions::from_descriptor_set(proto::FILE_DESCRIPTOR_SET);
+    fn an_account_acts_for_itself_alone() {
+        let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
 
-        let freeze = permissions.of("/bekal.enrollment.v1.BatchService/FreezeBatch");
-        assert_eq!(freeze.permission.as_deref(), Some("enrollment.batches.freeze"));
-        assert!(!freeze.owner && !freeze.streaming);
-        assert!(permissions.of("/bekal.identity.v1.TokenService/IssueToken").is_public());
-        assert!(permissions.of("/bekal.catalog.v1.CourseService/ImportCourses").streaming);
-        assert_eq!(permissions.of("/bekal.catalog.v1.CourseService/Nothing"), Method::default());
-    }
-
-    #[test]
-    fn an_account_is_admitted_to_its_own_affairs_alone() {
-        let account = Uuid::now_v7();
-        let own = claims(&names::format("accounts", account), &[]);
-        let method = Method {
-            permission: Some("enrollment.applications.create".to_owned()),
-            owner: true,
-            streaming: false,
-        };
-
-        let principal = method.admit(&own).unwrap();
-
-        assert!(principal.authorize(account).is_ok());
-        let refusal = principal.authorize(Uuid::now_v7()).unwrap_err();
-        assert_eq!(refusal.reason(), "NOT_OWNER");
-    }
-
-    #[test]
-    fn a_method_without_a_permission_is_refused_to_everyone() {
-        let all = claims("serviceAccounts/operator", &["*"]);
-
-        let refusal = Method::default().admit(&all).unwrap_err();
-
-        assert_eq!(refusal.reason(), "PERMISSION_MISSING");
-    }
-
-    #[test]
-    fn a_service_account_cannot_pass_as_an_owner() {
-        let method = Method {
-            permission: Some("jobs.interests.update".to_owned()),
-            owner: true,
-            streaming: false,
-        };
-
-        assert!(method.admit(&claims("serviceAccounts/portal", &["jobs.vacancies.*"])).is_err());
+        assert!(Principal::account(own).authorize(own).is_ok());
+        assert!(
+            Principal::service("serviceAccounts/portal")
+                .authorize(other)
+                .is_ok()
+        );
+        let refused = Principal::account(own).authorize(other).unwrap_err();
+        assert_eq!(refused.reason(), "NOT_OWNER");
+        assert!(Principal::anonymous().authorize(own).is_err());
     }
 }

@@ -1,22 +1,18 @@
 //! Calls to another service: address, token, trace, deadline, and a careful second try.
 //!
-//! Only UNAVAILABLE is tried again (AIP-194), with growing, jittered pauses and a budget: retries may make up a tenth of
-//! the calls, so that a peer in trouble is not buried. Requests are unary; a mutating one carries its `request_id`.
+//! Only `UNAVAILABLE` is tried again (AIP-194), with growing, jittered pauses and a budget: retries may make up a tenth
+//! of the calls, so that a peer in trouble is not buried. Streams and large requests are tried once. A mutating request
+//! carries its `request_id`, so that a second try is harmless.
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderValue, Request, Response, header, request};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{HeaderValue, Request, Response, header};
 use tokio::time::Instant;
 use tonic::{
     Code, Status,
@@ -25,28 +21,34 @@ use tonic::{
 };
 use tower::{Service, ServiceExt};
 
-use crate::{deadline, status::Refusal, telemetry};
+use crate::{auth::Permissions, deadline, status::Refusal, telemetry};
 
+mod budget;
+mod message;
 mod token;
 
+use budget::Budget;
+use message::{Buffered, code_of};
 pub use token::TokenSource;
 
 const ATTEMPTS_MAX: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(50);
-/// The longest that a call may take where no caller waits, such as in a sweeper.
+/// The longest that a unary call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that a stream may take where no caller's deadline says less.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(3600);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// The retry budget in tenths of a retry: each call adds one, a retry takes ten.
-const BUDGET_MAX: i64 = 1_000;
-const RETRY_COST: i64 = 10;
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// Timers tick in milliseconds: what fails so near the deadline has failed by it.
+const TICK: Duration = Duration::from_millis(2);
 
 /// A service that is called, for generated clients: `RunServiceClient::new(peer.clone())`. Clones share everything.
 #[derive(Clone)]
 pub struct Peer {
+    part: &'static str,
     channel: Channel,
     token: TokenSource,
-    budget: Arc<AtomicI64>,
+    budget: Arc<Budget>,
 }
 
 /// Makes a channel that connects when it is first used.
@@ -56,7 +58,7 @@ pub struct Peer {
 pub fn channel(address: &str) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(address.to_owned())?
         .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(Duration::from_secs(30))
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true);
     Ok(endpoint.connect_lazy())
@@ -66,28 +68,48 @@ impl Peer {
     /// Makes a peer at the end of a channel, to whom every call carries a token of this source.
     pub fn new(channel: Channel, token: TokenSource) -> Peer {
         Peer {
+            part: "peer",
             channel,
             token,
-            budget: Arc::new(AtomicI64::new(BUDGET_MAX)),
+            budget: Arc::new(Budget::new()),
         }
     }
 
-    async fn run(self, request: Request<Body>) -> Result<Response<Body>, Status> {
-        let (parts, body) = request.into_parts();
-        let body = Limited::new(body, REQUEST_BYTES_MAX)
-            .collect()
-            .await
-            .map_err(|error| Status::from(Refusal::internal(error)))?
-            .to_bytes();
-        let until = Instant::now() + deadline::remaining().unwrap_or(TIMEOUT).min(TIMEOUT);
-        self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some((left + 1).min(BUDGET_MAX))).ok();
+    /// Names the peer, for the answer that it is unavailable.
+    #[must_use]
+    pub fn named(mut self, part: &'static str) -> Peer {
+        self.part = part;
+        self
+    }
 
+    async fn run(self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        let method = Permissions::of_contract().find(request.uri().path());
+        if method.is_some_and(|method| method.streaming) {
+            self.run_once(request).await
+        } else {
+            let buffered = Buffered::read(request).await?;
+            self.run_unary(buffered).await
+        }
+    }
+
+    async fn run_once(&self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
+        let until = until(STREAM_TIMEOUT);
+        let token = self.token.get().await?;
+        self.dress(&mut request, &token, until);
+        self.send(request, until).await
+    }
+
+    async fn run_unary(&self, request: Buffered) -> Result<Response<Body>, Status> {
+        let until = until(TIMEOUT);
+        self.budget.earn();
         let mut token_renewed = false;
         let mut attempt = 1;
         loop {
             let token = self.token.get().await?;
-            let sent = self.send(&parts, &body, &token, until).await;
-            let code = match &sent {
+            let mut copy = request.copy();
+            self.dress(&mut copy, &token, until);
+            let answered = self.send_unary(copy, until).await;
+            let code = match &answered {
                 Ok(response) => code_of(response),
                 Err(status) => status.code(),
             };
@@ -100,49 +122,61 @@ impl Peer {
             let pause = PAUSE * 2_u32.pow(attempt) + jitter();
             if code != Code::Unavailable
                 || attempt == ATTEMPTS_MAX
+                || request.is_large()
                 || Instant::now() + pause >= until
-                || !self.may_retry()
+                || !self.budget.spend()
             {
-                return sent;
+                return answered;
             }
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
     }
 
-    async fn send(
-        &self,
-        parts: &request::Parts,
-        body: &Bytes,
-        token: &HeaderValue,
-        until: Instant,
-    ) -> Result<Response<Body>, Status> {
-        let mut request = Request::new(Body::new(Full::new(body.clone())));
-        *request.method_mut() = parts.method.clone();
-        *request.uri_mut() = parts.uri.clone();
-        *request.version_mut() = parts.version;
-        *request.headers_mut() = parts.headers.clone();
+    /// Adds the token, the trace, and the time that is left.
+    fn dress(&self, request: &mut Request<Body>, token: &HeaderValue, until: Instant) {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = HeaderValue::try_from(deadline::format_timeout(left));
         let headers = request.headers_mut();
         headers.insert(header::AUTHORIZATION, token.clone());
         headers.insert("grpc-timeout", timeout.expect("digits and a letter"));
         telemetry::inject(headers);
+    }
 
-        let mut channel = self.channel.clone();
-        let answered = tokio::time::timeout_at(until, async {
-            channel.ready().await?.call(request).await
-        });
-        match answered.await {
+    /// Sends a unary call and reads its whole answer, so that one that breaks off counts as no answer.
+    async fn send_unary(
+        &self,
+        request: Request<Body>,
+        until: Instant,
+    ) -> Result<Response<Body>, Status> {
+        let response = self.send(request, until).await?;
+        match tokio::time::timeout_at(until, message::read_answer(response)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(Status::from(Refusal::unavailable("peer", error))),
-            Err(_) => Err(Status::from(Refusal::deadline_exceeded())),
+            Ok(Err(error)) => Err(self.failed(error, until)),
+            Err(_) => Err(Refusal::deadline_exceeded().into()),
         }
     }
 
-    fn may_retry(&self) -> bool {
-        let take = |left: i64| (left >= RETRY_COST).then_some(left - RETRY_COST);
-        self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    async fn send(&self, request: Request<Body>, until: Instant) -> Result<Response<Body>, Status> {
+        let mut channel = self.channel.clone();
+        let answered = async { channel.ready().await?.call(request).await };
+        match tokio::time::timeout_at(until, answered).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(self.failed(error, until)),
+            Err(_) => Err(Refusal::deadline_exceeded().into()),
+        }
+    }
+
+    fn failed(
+        &self,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        until: Instant,
+    ) -> Status {
+        if Instant::now() + TICK >= until {
+            Refusal::deadline_exceeded().because(error).into()
+        } else {
+            Refusal::unavailable(self.part, error).into()
+        }
     }
 }
 
@@ -162,14 +196,13 @@ impl Service<Request<Body>> for Peer {
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Peer")
+        write!(f, "Peer({})", self.part)
     }
 }
 
-/// Reads the code of an answer without a message. One with a message has its code in the trailers and has succeeded.
-fn code_of(response: &Response<Body>) -> Code {
-    let header = response.headers().get("grpc-status");
-    header.map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()))
+/// Returns when a call must have ended: when its caller's time is over, or after `longest`.
+fn until(longest: Duration) -> Instant {
+    Instant::now() + deadline::remaining().map_or(longest, |left| left.min(longest))
 }
 
 /// A random pause below the basic one, so that callers that failed together do not come back together.

@@ -61,17 +61,22 @@ pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> Result<(), MigrateEr
 /// When the database is away.
 pub async fn migrations_applied(pool: &PgPool, migrator: &Migrator) -> Result<bool, MigrateError> {
     let mut connection = pool.acquire().await?;
-    let applied = match connection.list_applied_migrations(&migrator.table_name).await {
+    let applied = match connection
+        .list_applied_migrations(&migrator.table_name)
+        .await
+    {
         Ok(applied) => applied,
-        Err(MigrateError::Execute(error)) if sqlstate(&error).as_deref() == Some(UNDEFINED_TABLE) => {
+        Err(MigrateError::Execute(error))
+            if sqlstate(&error).as_deref() == Some(UNDEFINED_TABLE) =>
+        {
             return Ok(false);
         }
         Err(error) => return Err(error),
     };
     let is_applied = |migration: &sqlx::migrate::Migration| {
-        applied.iter().any(|row| {
-            row.version == migration.version && row.checksum == migration.checksum
-        })
+        applied
+            .iter()
+            .any(|row| row.version == migration.version && row.checksum == migration.checksum)
     };
     Ok(migrator
         .iter()

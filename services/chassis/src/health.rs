@@ -1,20 +1,43 @@
-//! Readiness as latches: a process is ready when every latch that its start took is released, and never again once it
-//! drains. Liveness does not look at any of this.
+//! Whether this process should be sent calls (`""`) and whether it lives (`liveness`), as `grpc.health.v1` tells.
+//!
+//! `""` is `NOT_SERVING` until all latches are released, and again for good once the process drains. What is away later
+//! (broker, database) does not take it out of rotation: answers tell it better than a cluster without endpoints.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
+};
 
-/// What is still to be done before calls may come. Clones see the same.
+/// The health service's name for the process as a whole: may calls come?
+const WHOLE: &str = "";
+/// Its name for the liveness probe, which looks at nothing but the process.
+const LIVENESS: &str = "liveness";
+
+/// Whether calls are welcome. Clones tell the same.
 #[derive(Clone, Debug)]
-pub struct Readiness(watch::Sender<State>);
+pub struct Readiness(Arc<Inner>);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    ready: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
 struct State {
-    latched: usize,
+    closed: BTreeSet<&'static str>,
     draining: bool,
 }
 
-/// One thing that is still to be done. Dropped without a release, it stays to be done for ever: a start that failed
-/// never looks ready.
+/// Something that must be there before the first call, such as `database`. Dropped unreleased, it stays closed.
 #[derive(Debug)]
 pub struct Latch {
     name: &'static str,
@@ -22,72 +45,89 @@ pub struct Latch {
 }
 
 impl Readiness {
-    /// Starts with nothing to be done.
+    /// Starts without latches: ready at once.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default that is ready is not what most processes want"
+    )]
     pub fn new() -> Readiness {
-        Readiness(watch::Sender::new(State::default()))
+        Readiness(Arc::new(Inner {
+            state: Mutex::default(),
+            ready: watch::Sender::new(true),
+        }))
     }
 
-    /// Adds something to be done, such as `database`.
+    /// Closes a latch, before serving begins.
     pub fn latch(&self, name: &'static str) -> Latch {
-        self.0.send_modify(|state| state.latched += 1);
+        self.change(|state| state.closed.insert(name));
         Latch {
             name,
             readiness: self.clone(),
         }
     }
 
-    /// Says whether calls may come.
+    /// Makes the process not ready for good, because it is going down.
+    pub fn drain(&self) {
+        self.change(|state| std::mem::replace(&mut state.draining, true));
+    }
+
+    /// Says whether calls are welcome.
     pub fn is_ready(&self) -> bool {
-        self.0.borrow().is_ready()
+        *self.0.ready.borrow()
     }
 
-    /// Ends readiness for good.
-    pub(crate) fn drain(&self) {
-        self.0.send_modify(|state| state.draining = true);
+    /// Makes the health service that tells of this, and the work that keeps it told until the server stops taking calls.
+    pub(crate) async fn service(
+        &self,
+        stopping: CancellationToken,
+    ) -> (
+        HealthServer<HealthService>,
+        impl Future<Output = ()> + use<>,
+    ) {
+        let mut reporter = HealthReporter::new();
+        // tonic registers the whole as SERVING from birth.
+        let mut changes = self.0.ready.subscribe();
+        let ready = *changes.borrow_and_update();
+        report(&reporter, WHOLE, ready).await;
+        report(&reporter, LIVENESS, true).await;
+        let service = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
+        let follow = async move {
+            while let Some(Ok(())) = stopping.run_until_cancelled(changes.changed()).await {
+                let ready = *changes.borrow_and_update();
+                report(&reporter, WHOLE, ready).await;
+            }
+            // Ends the streams of those who watch: a call that never ends would use up the grace period.
+            reporter.clear_service_status(WHOLE).await;
+            reporter.clear_service_status(LIVENESS).await;
+        };
+        (service, follow)
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        self.0.borrow().draining
-    }
-
-    /// Waits until readiness may have changed and returns it; `None` never comes while anyone holds a clone.
-    pub(crate) fn watch(&self) -> ReadinessWatch {
-        ReadinessWatch(self.0.subscribe())
-    }
-}
-
-impl Default for Readiness {
-    fn default() -> Readiness {
-        Readiness::new()
-    }
-}
-
-impl State {
-    fn is_ready(self) -> bool {
-        self.latched == 0 && !self.draining
+    fn change(&self, change: impl FnOnce(&mut State) -> bool) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        let ready = state.closed.is_empty() && !state.draining;
+        self.0.ready.send_replace(ready);
     }
 }
 
 impl Latch {
-    /// Tells that it is done.
+    /// Releases the latch, for good.
     pub fn release(self) {
-        tracing::info!(latch = self.name, "ready");
-        self.readiness.0.send_modify(|state| state.latched -= 1);
+        self.readiness
+            .change(|state| state.closed.remove(self.name));
+        let ready = self.readiness.is_ready();
+        tracing::info!(latch = self.name, ready, "a latch is released");
     }
 }
 
-pub(crate) struct ReadinessWatch(watch::Receiver<State>);
-
-impl ReadinessWatch {
-    pub(crate) fn now(&self) -> bool {
-        self.0.borrow().is_ready()
-    }
-
-    /// Returns the readiness after the next change; `None` when nobody can change it any more.
-    pub(crate) async fn changed(&mut self) -> Option<bool> {
-        self.0.changed().await.ok()?;
-        Some(self.0.borrow_and_update().is_ready())
-    }
+async fn report(reporter: &HealthReporter, name: &str, serving: bool) {
+    let status = if serving {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    };
+    reporter.set_service_status(name, status).await;
 }
 
 #[cfg(test)]
@@ -95,24 +135,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_ready_when_every_latch_is_released_and_until_it_drains() {
+    fn it_is_ready_when_the_last_latch_is_released() {
         let readiness = Readiness::new();
-        let database = readiness.latch("database");
-        let broker = readiness.latch("broker");
+        let (database, broker) = (readiness.latch("database"), readiness.latch("broker"));
+        assert!(!readiness.is_ready());
 
-        database.release();
-        assert!(!readiness.is_ready());
         broker.release();
-        assert!(readiness.is_ready());
-        readiness.drain();
         assert!(!readiness.is_ready());
+        database.release();
+        assert!(readiness.is_ready());
     }
 
     #[test]
-    fn a_latch_that_is_dropped_is_not_released() {
+    fn it_is_never_ready_again_after_draining() {
         let readiness = Readiness::new();
+        let late = readiness.latch("broker");
 
-        drop(readiness.latch("database"));
+        readiness.drain();
+        late.release();
 
         assert!(!readiness.is_ready());
     }

@@ -137,7 +137,7 @@ impl From<ClaimError> for Refusal {
     }
 }
 
-/// INVALID_ARGUMENT: the id was used for another request, also within one batch.
+/// `INVALID_ARGUMENT`: the id was used for another request, also within one batch.
 pub fn reused(request_id: Uuid) -> Refusal {
     Refusal::shared(
         Code::InvalidArgument,

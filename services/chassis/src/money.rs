@@ -221,7 +221,10 @@ mod tests {
             (money("XAU", 1, 0), "price.currency_code: is not a currency"),
             (money("IDR", 1, 5_000_000), "price.nanos: is finer"),
             (money("JPY", 1, 500_000_000), "price.nanos: is finer"),
-            (money("USD", 1, -10_000_000), "price.nanos: has another sign"),
+            (
+                money("USD", 1, -10_000_000),
+                "price.nanos: has another sign",
+            ),
             (money("USD", 0, 1_000_000_000), "price.nanos: is not within"),
             (money("USD", 0, i32::MIN), "price.nanos: is not within"),
             (money("USD", i64::MAX, 0), "price.units: is too large"),
@@ -239,9 +242,15 @@ mod tests {
         let huge = Money::from_stored(i64::MAX, "IDR").unwrap();
 
         assert_eq!(rupiah.checked_add(rupiah).map(Money::minor), Ok(200));
-        assert_eq!(rupiah.checked_sub(huge).map(Money::minor), Ok(100 - i64::MAX));
+        assert_eq!(
+            rupiah.checked_sub(huge).map(Money::minor),
+            Ok(100 - i64::MAX)
+        );
         assert_eq!(rupiah.checked_mul(3).map(Money::minor), Ok(300));
-        assert_eq!(rupiah.checked_add(dollars), Err(MoneyError::CurrencyMismatch));
+        assert_eq!(
+            rupiah.checked_add(dollars),
+            Err(MoneyError::CurrencyMismatch)
+        );
         assert_eq!(huge.checked_add(rupiah), Err(MoneyError::Overflow));
         assert_eq!(huge.checked_mul(2), Err(MoneyError::Overflow));
     }

@@ -86,10 +86,7 @@ mod tests {
     fn a_uuid_has_one_spelling() {
         let id = Uuid::from_u128(0xabcd_0000_0000_4000_8000_0000_0000_0001);
 
-        assert_eq!(
-            parse_uuid(&format("accounts", id), "accounts"),
-            Some(id)
-        );
+        assert_eq!(parse_uuid(&format("accounts", id), "accounts"), Some(id));
         let shouted = format("accounts", id.to_string().to_uppercase());
         assert_eq!(parse_uuid(&shouted, "accounts"), None);
         assert_eq!(

@@ -96,7 +96,11 @@ fn open<C: DeserializeOwned>(token: &str, filter: &[u8]) -> Option<C> {
 
 fn seal(filter: &[u8], cursor: &[u8]) -> [u8; SEAL_BYTES] {
     let mut hash = Sha256::new();
-    hash.update(u64::try_from(filter.len()).unwrap_or(u64::MAX).to_be_bytes());
+    hash.update(
+        u64::try_from(filter.len())
+            .unwrap_or(u64::MAX)
+            .to_be_bytes(),
+    );
     hash.update(filter);
     hash.update(cursor);
     let digest = hash.finalize();
@@ -166,7 +170,12 @@ mod tests {
         let token = parse(2, "", "IDR").unwrap().next_token(&(2, Uuid::nil()));
         let damaged = format!("{}A", &token[..token.len() - 1]);
 
-        for (token, filter) in [(token.as_str(), "USD"), (&damaged, "IDR"), ("?", "IDR"), ("AA", "IDR")] {
+        for (token, filter) in [
+            (token.as_str(), "USD"),
+            (&damaged, "IDR"),
+            ("?", "IDR"),
+            ("AA", "IDR"),
+        ] {
             let refusal = parse(2, token, filter).unwrap_err();
 
             assert_eq!(refusal.reason(), "PAGE_TOKEN_INVALID", "{token} {filter}");

@@ -13,7 +13,6 @@ use tonic::{
     server::NamedService,
     service::{Routes, RoutesBuilder},
 };
-use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::Service;
 
 use crate::{
@@ -24,25 +23,24 @@ use crate::{
     task,
 };
 
+mod body;
 mod clock;
 mod gate;
-
-/// The health service's name of the process as a whole: may calls come?
-const WHOLE: &str = "";
-/// The health service's name for liveness, which looks at nothing.
-const LIVENESS: &str = "liveness";
+mod observation;
 
 /// Long-lived connections are ended now and then, so that callers spread over new instances (gRPC balances connections,
 /// not calls).
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
-const CONNECTION_GRACE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+const HEALTH_NAME: &str = "grpc.health.v1.Health";
 
 /// A server being put together.
 pub struct Server {
     routes: RoutesBuilder,
     gate: gate::Gate,
     readiness: Readiness,
+    names: Vec<&'static str>,
     drain_delay: Duration,
     grace: Duration,
 }
@@ -60,16 +58,24 @@ pub enum ServeError {
 
 impl Server {
     /// Begins a server. The movable clock's service is mounted when the clock can be moved.
-    pub fn new(config: &ProcessConfig, keys: KeyStore, clock: Clock, readiness: Readiness) -> Server {
-        let permissions = Permissions::from_descriptor_set(proto::FILE_DESCRIPTOR_SET);
+    pub fn new(
+        config: &ProcessConfig,
+        keys: KeyStore,
+        clock: Clock,
+        readiness: Readiness,
+    ) -> Server {
         let mut routes = Routes::builder();
+        let mut names = vec![HEALTH_NAME];
         if clock.is_movable() {
-            routes.add_service(clock::service(clock));
+            let service = clock::service(clock);
+            names.push(name_of(&service));
+            routes.add_service(service);
         }
         Server {
             routes,
-            gate: gate::Gate::new(config, permissions, keys),
+            gate: gate::Gate::new(config, Permissions::of_contract(), keys),
             readiness,
+            names,
             drain_delay: config.drain_delay,
             grace: config.grace,
         }
@@ -77,6 +83,10 @@ impl Server {
 
     /// Adds a generated service.
     #[must_use]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the name that tonic's own builders have for it, and no sum"
+    )]
     pub fn add<S>(mut self, service: S) -> Server
     where
         S: Service<Request<Body>, Response = http::Response<Body>, Error = Infallible>
@@ -88,6 +98,7 @@ impl Server {
         S::Future: Send + 'static,
     {
         self.routes.add_service(service);
+        self.names.push(S::NAME);
         self
     }
 
@@ -96,36 +107,28 @@ impl Server {
     ///
     /// # Errors
     /// When the transport fails, or calls do not end.
-    pub async fn serve(mut self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let (reporter, health) = tonic_health::server::health_reporter();
-        // tonic registers the whole as SERVING from birth.
-        report(&reporter, WHOLE, self.readiness.is_ready()).await;
-        report(&reporter, LIVENESS, true).await;
-        let watching = task::spawn("health", follow(reporter, self.readiness.clone()));
-
-        self.routes.add_service(health);
-        let encoded = proto::FILE_DESCRIPTOR_SET;
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(encoded)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
-        // Older clients know the first version of reflection alone.
-        let v1 = reflection().build_v1().expect("the contract's descriptor set is compiled in");
-        let v1alpha = reflection().build_v1alpha().expect("the contract's descriptor set is compiled in");
-        self.routes.add_service(v1).add_service(v1alpha);
-
+    pub async fn serve(
+        mut self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServeError> {
         let draining = CancellationToken::new();
-        let stopped = draining.clone();
+        let (health, follow) = self.readiness.service(draining.clone()).await;
+        let watching = task::spawn("health", follow);
+        self.routes.add_service(health);
+        self.add_reflection();
+
         let mut transport = tonic::transport::Server::builder()
             .max_connection_age(CONNECTION_AGE_MAX)
-            .max_connection_age_grace(CONNECTION_GRACE)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .tcp_nodelay(true)
             .layer(self.gate);
         let serving = transport
             .add_routes(self.routes.routes())
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped.cancelled_owned());
+            .serve_with_incoming_shutdown(
+                TcpListenerStream::new(listener),
+                draining.clone().cancelled_owned(),
+            );
         tokio::pin!(serving);
 
         tokio::select! {
@@ -143,27 +146,37 @@ impl Server {
             Err(_) => tokio::time::timeout(self.grace, &mut serving).await,
         };
         watching.abort();
-        ended.map_err(|_| ServeError::Stuck)?.map_err(ServeError::Transport)
+        ended
+            .map_err(|_| ServeError::Stuck)?
+            .map_err(ServeError::Transport)
     }
+
+    /// Mounts reflection in both versions, since older clients know the first alone. It lists what is served here, not
+    /// the whole contract.
+    fn add_reflection(&mut self) {
+        let builder = || {
+            let builder = tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+            let names = self.names.iter();
+            names.fold(builder, |builder, name| builder.with_service_name(*name))
+        };
+        let v1 = builder()
+            .build_v1()
+            .expect("the descriptor sets are compiled in");
+        let v1alpha = builder()
+            .build_v1alpha()
+            .expect("the descriptor sets are compiled in");
+        self.routes.add_service(v1).add_service(v1alpha);
+    }
+}
+
+fn name_of<S: NamedService>(_service: &S) -> &'static str {
+    S::NAME
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Server")
     }
-}
-
-/// Tells the health service of every change of readiness.
-async fn follow(reporter: HealthReporter, readiness: Readiness) {
-    let mut changes = readiness.watch();
-    drop(readiness);
-    report(&reporter, WHOLE, changes.now()).await;
-    while let Some(ready) = changes.changed().await {
-        report(&reporter, WHOLE, ready).await;
-    }
-}
-
-async fn report(reporter: &HealthReporter, name: &str, serving: bool) {
-    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-    reporter.set_service_status(name, status).await;
 }

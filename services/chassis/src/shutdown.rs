@@ -1,7 +1,7 @@
 //! The end of a process. In this order, each step after the one before:
 //!
 //! 1. SIGTERM or SIGINT cancels the token of [`signal`]; a second one exits at once.
-//! 2. Health `""` becomes NOT_SERVING (`server`), so that nobody new is sent here.
+//! 2. Health `""` becomes `NOT_SERVING` (`server`), so that nobody new is sent here.
 //! 3. The server serves on for `drain_delay`, until the endpoints are updated everywhere.
 //! 4. The server stops accepting and finishes the calls in work, for at most `grace` (`server::Server::serve` returns).
 //! 5. The tasks are cancelled: consumers finish the delivery in hand, gatherers and the relay what they hold

@@ -64,7 +64,7 @@ impl Refusal {
         Refusal::new(code, DOMAIN, reason.as_str_name(), message)
     }
 
-    /// INVALID_ARGUMENT with every violation.
+    /// `INVALID_ARGUMENT` with every violation.
     pub fn invalid(violations: Violations) -> Refusal {
         let mut refusal = Refusal::shared(
             Code::InvalidArgument,
@@ -75,13 +75,13 @@ impl Refusal {
         refusal
     }
 
-    /// NOT_FOUND: there is no such resource, or none that the caller may know of.
+    /// `NOT_FOUND`: there is no such resource, or none that the caller may know of.
     pub fn not_found(name: impl Into<String>) -> Refusal {
         Refusal::shared(Code::NotFound, ErrorReason::NotFound, "no such resource")
             .with("name", name)
     }
 
-    /// ABORTED: a concurrent change won; the caller repeats the whole operation.
+    /// `ABORTED`: a concurrent change won; the caller repeats the whole operation.
     pub fn conflict() -> Refusal {
         Refusal::shared(
             Code::Aborted,
@@ -90,12 +90,12 @@ impl Refusal {
         )
     }
 
-    /// INTERNAL: a fault of ours. The caller gets a generic text and the trace id.
+    /// `INTERNAL`: a fault of ours. The caller gets a generic text and the trace id.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Refusal {
         Refusal::shared(Code::Internal, ErrorReason::Internal, "internal error").because(source)
     }
 
-    /// UNAVAILABLE: a part that is needed (`database`, `identity` …) is away.
+    /// `UNAVAILABLE`: a part that is needed (`database`, `identity` …) is away.
     pub fn unavailable(
         part: &'static str,
         source: impl Into<Box<dyn Error + Send + Sync>>,
@@ -110,7 +110,7 @@ impl Refusal {
         .because(source)
     }
 
-    /// RESOURCE_EXHAUSTED: load is shed.
+    /// `RESOURCE_EXHAUSTED`: load is shed.
     pub fn overloaded() -> Refusal {
         Refusal::shared(
             Code::ResourceExhausted,
@@ -120,7 +120,7 @@ impl Refusal {
         .retry_after(Duration::from_secs(1))
     }
 
-    /// DEADLINE_EXCEEDED: whether the work was done is not known.
+    /// `DEADLINE_EXCEEDED`: whether the work was done is not known.
     pub fn deadline_exceeded() -> Refusal {
         Refusal::shared(
             Code::DeadlineExceeded,
@@ -129,7 +129,7 @@ impl Refusal {
         )
     }
 
-    /// UNAVAILABLE: this instance is going down; another one answers.
+    /// `UNAVAILABLE`: this instance is going down; another one answers.
     pub fn draining() -> Refusal {
         Refusal::shared(
             Code::Unavailable,
@@ -139,8 +139,8 @@ impl Refusal {
         .retry_after(Duration::from_millis(100))
     }
 
-    /// What a fault of the database means: away → UNAVAILABLE, a lost race → ABORTED, too slow → DEADLINE_EXCEEDED,
-    /// anything else → INTERNAL. A constraint that can be broken is looked at before this.
+    /// What a fault of the database means: away → `UNAVAILABLE`, a lost race → `ABORTED`, too slow → `DEADLINE_EXCEEDED`,
+    /// anything else → `INTERNAL`. A constraint that can be broken is looked at before this.
     pub fn database(error: sqlx::Error) -> Refusal {
         match db::fault(&error) {
             db::Fault::Away => Refusal::unavailable("database", error),
@@ -150,8 +150,8 @@ impl Refusal {
         }
     }
 
-    /// What a peer's answer means to our own caller, where it is not handled: away → UNAVAILABLE, too slow →
-    /// DEADLINE_EXCEEDED, a lost race → ABORTED, shed load → RESOURCE_EXHAUSTED, anything else is a fault of ours.
+    /// What a peer's answer means to our own caller, where it is not handled: away → `UNAVAILABLE`, too slow →
+    /// `DEADLINE_EXCEEDED`, a lost race → `ABORTED`, shed load → `RESOURCE_EXHAUSTED`, anything else is a fault of ours.
     pub fn peer(part: &'static str, status: Status) -> Refusal {
         #[expect(
             clippy::wildcard_enum_match_arm,
@@ -172,7 +172,7 @@ impl Refusal {
         self
     }
 
-    /// Adds the fields that a refusal with another reason than INVALID_REQUEST is about.
+    /// Adds the fields that a refusal with another reason than `INVALID_REQUEST` is about.
     pub fn with_violations(mut self, violations: Violations) -> Refusal {
         self.0.violations = violations;
         self
@@ -215,7 +215,10 @@ impl fmt::Display for Refusal {
 
 impl Error for Refusal {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source.as_deref().map(|source| source as &(dyn Error + 'static))
+        self.0
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn Error + 'static))
     }
 }
 
@@ -251,6 +254,11 @@ impl From<Refusal> for Status {
         }
         status
     }
+}
+
+/// `UNIMPLEMENTED`: the contract has no such method.
+pub(crate) fn unimplemented() -> Status {
+    Status::unimplemented("no such method")
 }
 
 /// Returns the reason that a peer gave for its refusal.

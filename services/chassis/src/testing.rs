@@ -29,7 +29,8 @@ impl TestTokens {
     /// # Panics
     /// When no key can be made.
     pub fn new(clock: Clock) -> TestTokens {
-        let pkcs8 = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).expect("the system gives random bytes");
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new())
+            .expect("the system gives random bytes");
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("the key was just made");
         let public = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
         let document = serde_json::json!({ "keys": [
@@ -48,6 +49,11 @@ impl TestTokens {
     /// Never: the document is this issuer's own.
     pub fn key_store(&self) -> KeyStore {
         KeyStore::fixed(&self.document, self.clock.clone()).expect("the document is a key set")
+    }
+
+    /// Returns the key set, as identity would publish it.
+    pub fn document(&self) -> &[u8] {
+        &self.document
     }
 
     /// Issues a token to a service account, such as `operator`, with permissions; worth an hour.

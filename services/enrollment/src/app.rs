@@ -23,6 +23,7 @@ pub mod randomness;
 
 pub mod applications;
 pub mod apply;
+mod apply_batches;
 
 pub mod awards;
 pub mod bundles;
@@ -73,7 +74,7 @@ impl App {
     pub fn start(db: PgPool, clock: Clock, relay: Relay, parts: Parts, tasks: &Tasks) -> App {
         let keys = Arc::new(parts.keys);
         let rules = Arc::new(rules::Rules::default());
-        let batches = apply::Batches {
+        let batches = apply_batches::Batches {
             db: db.clone(),
             clock: clock.clone(),
             keys: Arc::clone(&keys),

@@ -4,14 +4,14 @@
 //! Reading order: what the service is told, what it decides (`domain`), where it keeps things, what it does (`app`), and
 //! how it is asked.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, time::Duration};
 
 use chassis::{
     Clock,
     auth::KeyStore,
     client::{Peer, TokenSource, channel},
     db,
-    health::{Latch, Readiness},
+    health::Readiness,
     server::Server,
     task::Tasks,
 };
@@ -43,6 +43,9 @@ use app::{App, Parts, peers::Peers};
 use config::Config;
 use keys::Keys;
 
+/// How often a start looks whether the database and its migrations are there.
+const DATABASE_PAUSE: Duration = Duration::from_secs(1);
+
 /// Runs the service until the token is cancelled, then drains and ends.
 ///
 /// # Errors
@@ -60,7 +63,8 @@ pub async fn run(
     };
     let pool = db::connect(process)?;
     let tasks = Tasks::new(&shutdown);
-    let readiness = Readiness::new(&[Latch::Database, Latch::Migrations, Latch::Broker]);
+    let readiness = Readiness::new();
+    let (database_latch, broker_latch) = (readiness.latch("database"), readiness.latch("broker"));
 
     let identity = channel(&process.identity_address)?;
     let secret = process
@@ -68,9 +72,8 @@ pub async fn run(
         .clone()
         .ok_or("the service account has no secret")?;
     let token = TokenSource::new(identity.clone(), process.service, secret, clock.clone());
-    let identity = Peer::new(identity, token.clone());
     let peers = Peers::new(
-        identity.clone(),
+        Peer::new(identity.clone(), token.clone()),
         Peer::new(channel(&config.catalog_address)?, token.clone()),
         Peer::new(channel(&config.payout_address)?, token),
     );
@@ -93,18 +96,33 @@ pub async fn run(
     );
     workers::start(&tasks, &app);
 
-    // A serving process never migrates; it waits for whoever does.
-    readiness.watch_database(&tasks, &pool, &storage::MIGRATOR);
+    tasks.spawn("database-readiness", {
+        let (pool, stopping) = (pool.clone(), tasks.stopping());
+        async move {
+            // A serving process never migrates; it waits for whoever does.
+            let migrated = async {
+                while !db::migrations_applied(&pool, &storage::MIGRATOR)
+                    .await
+                    .unwrap_or(false)
+                {
+                    tokio::time::sleep(DATABASE_PAUSE).await;
+                }
+            };
+            if stopping.run_until_cancelled(migrated).await.is_some() {
+                database_latch.release();
+            }
+        }
+    });
     tasks.spawn("broker-readiness", {
-        let (readiness, stopping) = (readiness.clone(), tasks.stopping());
+        let stopping = tasks.stopping();
         async move {
             if stopping.run_until_cancelled(broker.ready()).await.is_some() {
-                readiness.release(Latch::Broker).await;
+                broker_latch.release();
             }
         }
     });
 
-    let keys = KeyStore::of_identity(identity, &clock);
+    let keys = KeyStore::fetched(identity, clock.clone());
     let server = mount(Server::new(process, keys, clock, readiness), &app);
     let served = server.serve(listener, shutdown).await;
     let ended = tasks.shutdown(process.grace).await;

@@ -53,7 +53,11 @@ pub enum BrokerError {
 impl Broker {
     /// Names the broker. Nothing is connected before a relay or a consumer is started.
     pub fn new(url: &Secret, service: &'static str) -> Broker {
-        Broker(Arc::new(Inner { url: url.clone(), service, undeclared: watch::Sender::new(0) }))
+        Broker(Arc::new(Inner {
+            url: url.clone(),
+            service,
+            undeclared: watch::Sender::new(0),
+        }))
     }
 
     /// Waits until the relay and the consumers that were started have each declared their topology once. The broker
@@ -67,12 +71,20 @@ impl Broker {
     /// Adds one thing that [`Broker::ready`] waits for.
     pub(crate) fn latch(&self) -> Latch {
         self.0.undeclared.send_modify(|count| *count += 1);
-        Latch { broker: self.clone(), released: false }
+        Latch {
+            broker: self.clone(),
+            released: false,
+        }
     }
 
     /// Makes one attempt to connect.
     pub(crate) async fn connect(&self, role: &str) -> Result<Connection, BrokerError> {
-        let mut uri: AMQPUri = self.0.url.expose().parse().map_err(|_: String| BrokerError::Address)?;
+        let mut uri: AMQPUri = self
+            .0
+            .url
+            .expose()
+            .parse()
+            .map_err(|_: String| BrokerError::Address)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         let name = format!("{} {role}", self.0.service);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -130,8 +142,13 @@ pub(crate) struct Publisher {
 impl Publisher {
     pub(crate) async fn open(connection: Connection) -> Result<Publisher, BrokerError> {
         let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Publisher { channel, _connection: connection })
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await?;
+        Ok(Publisher {
+            channel,
+            _connection: connection,
+        })
     }
 
     pub(crate) fn channel(&self) -> &Channel {
@@ -146,17 +163,26 @@ impl Publisher {
                 Ok(confirm) => confirms.push(confirm),
                 // What was sent before may still be confirmed.
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "publishing broke off");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "publishing broke off"
+                    );
                     break;
                 }
             }
         }
-        let answers = timeout(CONFIRM_TIMEOUT, join_all(confirms)).await.unwrap_or_default();
+        let answers = timeout(CONFIRM_TIMEOUT, join_all(confirms))
+            .await
+            .unwrap_or_default();
         let mut fates = vec![Fate::Unknown; messages.len()];
         let mut returned: HashSet<ShortString> = HashSet::new();
         for (fate, answer) in fates.iter_mut().zip(answers) {
             let Ok(answer) = answer else { continue };
-            *fate = if answer.is_ack() { Fate::Kept } else { Fate::Refused };
+            *fate = if answer.is_ack() {
+                Fate::Kept
+            } else {
+                Fate::Refused
+            };
             returned.extend(id_of_returned(answer));
         }
         // The library hands a returned message to whichever confirm comes next, not always to its own: only the id
@@ -181,12 +207,28 @@ impl Publisher {
     }
 
     async fn send(&self, message: &Outgoing<'_>) -> lapin::Result<PublisherConfirm> {
-        let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
+        let options = BasicPublishOptions {
+            mandatory: message.mandatory,
+            ..BasicPublishOptions::default()
+        };
         let (exchange, key) = (message.exchange.into(), message.routing_key.into());
-        self.channel.basic_publish(exchange, key, options, message.body, message.properties.clone()).await
+        self.channel
+            .basic_publish(
+                exchange,
+                key,
+                options,
+                message.body,
+                message.properties.clone(),
+            )
+            .await
     }
 }
 
 fn id_of_returned(answer: Confirmation) -> Option<ShortString> {
-    answer.take_message()?.delivery.properties.message_id().clone()
+    answer
+        .take_message()?
+        .delivery
+        .properties
+        .message_id()
+        .clone()
 }

@@ -19,26 +19,19 @@
 //! overtaken by its followers. So a handler looks at the subject's version where it matters. It does nothing that its
 //! transaction does not undo: no calls, no commits.
 
-use std::{
-    collections::HashSet,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use chassis::{Clock, task::Tasks};
-use futures::{FutureExt, StreamExt, future::BoxFuture};
+use futures::StreamExt;
 use lapin::{
     Connection, Consumer,
     message::Delivery,
     options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
-use uuid::Uuid;
 
 use crate::{
     Broker, Event, EventError, Subscription,
@@ -50,8 +43,12 @@ use crate::{
 };
 
 mod error;
+mod inbox;
 
 pub use error::HandleError;
+pub use inbox::{Handler, Taken, take_in};
+
+use inbox::{AnyHandler, take_all};
 
 const BATCH_MAX: usize = 256;
 const BATCH_WAIT: Duration = Duration::from_millis(2);
@@ -62,23 +59,6 @@ const PREFETCH: u16 = 512;
 const REPLY_SUCCESS: u16 = 200;
 /// A broker that is there answers at once.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What a service does with the events that it takes.
-pub trait Handler: Send + Sync + 'static {
-    /// Lets an event have its effect, inside the transaction that also records that it was taken in.
-    ///
-    /// The transaction may hold other events' effects, and may be rolled back and tried again.
-    fn handle(&self, tx: &mut PgConnection, event: &Event) -> impl Future<Output = Result<(), HandleError>> + Send;
-}
-
-/// What [`take_in`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// The event had its effect now.
-    New,
-    /// It had it before.
-    Repeat,
-}
 
 /// Starts to take what is subscribed to, one task for each subscription.
 pub fn start(
@@ -102,38 +82,6 @@ pub fn start(
             handler: Arc::clone(&handler),
         };
         tasks.spawn("consumer", work.run());
-    }
-}
-
-/// Takes in one event as a consumer does: inbox row and handler in one transaction.
-///
-/// # Errors
-/// What the handler says; the effect is then undone. Any trouble with the transaction itself is a `Retry`.
-pub async fn take_in(
-    pool: &PgPool,
-    queue: &str,
-    event: &Event,
-    handler: &impl Handler,
-) -> Result<Taken, HandleError> {
-    take_one(pool, queue, event, handler).await
-}
-
-/// A handler of any type, so that the consumer is compiled once.
-trait AnyHandler: Send + Sync {
-    fn handle_any<'a>(
-        &'a self,
-        tx: &'a mut PgConnection,
-        event: &'a Event,
-    ) -> BoxFuture<'a, Result<(), HandleError>>;
-}
-
-impl<H: Handler> AnyHandler for H {
-    fn handle_any<'a>(
-        &'a self,
-        tx: &'a mut PgConnection,
-        event: &'a Event,
-    ) -> BoxFuture<'a, Result<(), HandleError>> {
-        Box::pin(self.handle(tx, event))
     }
 }
 
@@ -199,7 +147,9 @@ impl Work {
     /// Consumes until the process stops, or the broker breaks off.
     async fn consume(&mut self, backoff: &mut Backoff) -> Result<(), ConsumerError> {
         // Whoever cannot reach the database leaves the queue to a replica that can.
-        sqlx::query!("SELECT 1 AS here").fetch_one(&self.pool).await?;
+        sqlx::query!("SELECT 1 AS here")
+            .fetch_one(&self.pool)
+            .await?;
         let mut session = self.open().await?;
         self.latch.release();
         let ended = self.take_turns(&mut session, backoff).await;
@@ -207,7 +157,11 @@ impl Work {
         ended
     }
 
-    async fn take_turns(&self, session: &mut Session, backoff: &mut Backoff) -> Result<(), ConsumerError> {
+    async fn take_turns(
+        &self,
+        session: &mut Session,
+        backoff: &mut Backoff,
+    ) -> Result<(), ConsumerError> {
         while let Some(batch) = self.next_batch(&mut session.deliveries).await? {
             self.take_batch(session, batch).await?;
             backoff.reset();
@@ -219,14 +173,26 @@ impl Work {
         let connection = self.broker.connect(&self.queue).await?;
         let channel = connection.create_channel().await?;
         self.subscription.declare(&channel).await?;
-        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+        channel
+            .basic_qos(PREFETCH, BasicQosOptions::default())
+            .await?;
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
-        let deliveries = channel.basic_consume(self.queue.as_str().into(), "".into(), options, arguments).await?;
-        Ok(Session { deliveries, publisher: None, backoff: Backoff::new(), connection })
+        let deliveries = channel
+            .basic_consume(self.queue.as_str().into(), "".into(), options, arguments)
+            .await?;
+        Ok(Session {
+            deliveries,
+            publisher: None,
+            backoff: Backoff::new(),
+            connection,
+        })
     }
 
     /// Returns the deliveries of a turn (1), or nothing when the process stops.
-    async fn next_batch(&self, deliveries: &mut Consumer) -> Result<Option<Vec<Incoming>>, ConsumerError> {
+    async fn next_batch(
+        &self,
+        deliveries: &mut Consumer,
+    ) -> Result<Option<Vec<Incoming>>, ConsumerError> {
         let first = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return Ok(None),
@@ -244,17 +210,27 @@ impl Work {
         Ok(Some(batch))
     }
 
-    async fn take_batch(&self, session: &mut Session, batch: Vec<Incoming>) -> Result<(), ConsumerError> {
-        let events: Vec<&Event> = batch.iter().filter_map(|incoming| incoming.event.as_ref().ok()).collect();
+    async fn take_batch(
+        &self,
+        session: &mut Session,
+        batch: Vec<Incoming>,
+    ) -> Result<(), ConsumerError> {
+        let events: Vec<&Event> = batch
+            .iter()
+            .filter_map(|incoming| incoming.event.as_ref().ok())
+            .collect();
         if batch.len() > 1 && events.len() == batch.len() {
-            match self.take_together(&events).await {
+            match take_all(&self.pool, &self.queue, &events, &*self.handler).await {
                 Ok(taken) => {
                     self.count(&events, &taken);
                     let last = batch.last().ok_or(ConsumerError::Cut)?;
                     return acknowledge(&last.delivery, true).await;
                 }
                 Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "a batch is taken one by one");
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "a batch is taken one by one"
+                    );
                 }
             }
         }
@@ -266,38 +242,25 @@ impl Work {
         Ok(())
     }
 
-    /// Takes all in one transaction (2–4), and says of each whether it was new.
-    async fn take_together(&self, events: &[&Event]) -> Result<Vec<Taken>, HandleError> {
-        let mut tx = self.pool.begin().await.map_err(HandleError::retry)?;
-        let mut fresh = insert_inbox_rows(&mut tx, &self.queue, events).await?;
-        let mut taken = Vec::with_capacity(events.len());
-        for event in events {
-            // Two copies in one batch: the first is new, the second is not.
-            if fresh.remove(&event.id) {
-                handle(&*self.handler, &self.queue, &mut tx, event).await?;
-                taken.push(Taken::New);
-            } else {
-                taken.push(Taken::Repeat);
-            }
-        }
-        commit(tx).await?;
-        Ok(taken)
-    }
-
     /// Takes one delivery to its end (5). Returns false when the process stops first; the broker then keeps it.
-    async fn take_alone(&self, session: &mut Session, incoming: &Incoming) -> Result<bool, ConsumerError> {
+    async fn take_alone(
+        &self,
+        session: &mut Session,
+        incoming: &Incoming,
+    ) -> Result<bool, ConsumerError> {
         session.backoff.reset();
         loop {
             let event = match &incoming.event {
                 Ok(event) => event,
                 Err(error) => {
-                    self.bury(session, incoming, &format!("not an event: {error}")).await?;
+                    self.bury(session, incoming, &format!("not an event: {error}"))
+                        .await?;
                     return Ok(true);
                 }
             };
-            match take_one(&self.pool, &self.queue, event, &*self.handler).await {
+            match take_all(&self.pool, &self.queue, &[event], &*self.handler).await {
                 Ok(taken) => {
-                    self.count(&[event], &[taken]);
+                    self.count(&[event], &taken);
                     acknowledge(&incoming.delivery, false).await?;
                     return Ok(true);
                 }
@@ -350,11 +313,17 @@ impl Work {
             "an event is parked"
         );
         self.metrics.consumed(&event.r#type, "parked");
-        self.move_to(session, &parking_of(&self.queue, parking), letter, incoming).await
+        self.move_to(session, &parking_of(&self.queue, parking), letter, incoming)
+            .await
     }
 
     /// Puts a message to the dead letters.
-    async fn bury(&self, session: &mut Session, incoming: &Incoming, reason: &str) -> Result<(), ConsumerError> {
+    async fn bury(
+        &self,
+        session: &mut Session,
+        incoming: &Incoming,
+        reason: &str,
+    ) -> Result<(), ConsumerError> {
         let now = Clock::system().now();
         let letter = Letter::after_failure(&incoming.delivery.properties, now).dead(reason, now);
         let (id, event_type) = match &incoming.event {
@@ -370,7 +339,8 @@ impl Work {
             "a dead letter"
         );
         self.metrics.consumed(event_type, "dead");
-        self.move_to(session, &dead_of(&self.queue), letter, incoming).await
+        self.move_to(session, &dead_of(&self.queue), letter, incoming)
+            .await
     }
 
     async fn move_to(
@@ -428,73 +398,10 @@ impl Incoming {
     }
 }
 
-async fn take_one<H: AnyHandler + ?Sized>(
-    pool: &PgPool,
-    queue: &str,
-    event: &Event,
-    handler: &H,
-) -> Result<Taken, HandleError> {
-    let mut tx = pool.begin().await.map_err(HandleError::retry)?;
-    if insert_inbox_rows(&mut tx, queue, &[event]).await?.is_empty() {
-        return Ok(Taken::Repeat);
-    }
-    handle(handler, queue, &mut tx, event).await?;
-    commit(tx).await?;
-    Ok(Taken::New)
-}
-
-/// Records that events are taken in, and returns the ids of those that were not yet. A copy that another replica has
-/// in an open transaction is waited for; in the order of ids, so that two replicas do not wait for each other.
-async fn insert_inbox_rows(
-    tx: &mut PgConnection,
-    queue: &str,
-    events: &[&Event],
-) -> Result<HashSet<Uuid>, HandleError> {
-    let mut ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
-    ids.sort_unstable();
-    let fresh = sqlx::query_scalar!(
-        "INSERT INTO inbox (consumer, event_id)
-         SELECT $1, event.id
-         FROM unnest($2::uuid[]) AS event (id)
-         ON CONFLICT DO NOTHING
-         RETURNING event_id",
-        queue,
-        &ids,
-    )
-    .fetch_all(tx)
-    .await
-    .map_err(HandleError::retry)?;
-    Ok(fresh.into_iter().collect())
-}
-
-/// Runs the handler in the trace in which the event happened.
-async fn handle<H: AnyHandler + ?Sized>(
-    handler: &H,
-    queue: &str,
-    tx: &mut PgConnection,
-    event: &Event,
-) -> Result<(), HandleError> {
-    let span = tracing::info_span!(
-        parent: None,
-        "process",
-        otel.kind = "consumer",
-        messaging.destination.name = queue,
-        event.id = %event.id,
-        event.r#type = event.r#type,
-    );
-    chassis::telemetry::continue_trace(&span, event.traceparent.as_deref());
-    // The transaction of a handler that panicked is dropped with all it did.
-    let ended = AssertUnwindSafe(handler.handle_any(tx, event)).catch_unwind().instrument(span).await;
-    ended.unwrap_or_else(|_panic| Err(HandleError::Reject("the handler panicked".to_owned())))
-}
-
-async fn commit(mut tx: sqlx::Transaction<'_, sqlx::Postgres>) -> Result<(), HandleError> {
-    // A handler that swallowed an error of the database leaves a transaction that is already lost, and PostgreSQL
-    // answers its COMMIT with a friendly ROLLBACK. Any statement before it tells.
-    sqlx::query!("SELECT 1 AS alive").fetch_one(&mut *tx).await?;
-    Ok(tx.commit().await?)
-}
-
 async fn acknowledge(delivery: &Delivery, multiple: bool) -> Result<(), ConsumerError> {
-    if delivery.ack(BasicAckOptions { multiple }).await? { Ok(()) } else { Err(ConsumerError::Cut) }
+    if delivery.ack(BasicAckOptions { multiple }).await? {
+        Ok(())
+    } else {
+        Err(ConsumerError::Cut)
+    }
 }

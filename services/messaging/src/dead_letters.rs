@@ -45,16 +45,25 @@ impl Letter {
         let attempts = attempts_in(&headers).saturating_add(1);
         headers.insert(ATTEMPTS.into(), AMQPValue::LongLongInt(attempts.into()));
         if !headers.contains_key(FIRST_FAILURE_TIME) {
-            headers.insert(FIRST_FAILURE_TIME.into(), AMQPValue::LongString(text_of(now).into()));
+            headers.insert(
+                FIRST_FAILURE_TIME.into(),
+                AMQPValue::LongString(text_of(now).into()),
+            );
         }
-        Letter { properties: with_id(properties), headers, attempts }
+        Letter {
+            properties: with_id(properties),
+            headers,
+            attempts,
+        }
     }
 
     /// Says why the message is given up.
     pub(crate) fn dead(mut self, reason: &str, now: OffsetDateTime) -> Letter {
         let reason: String = reason.chars().take(REASON_LENGTH_MAX).collect();
-        self.headers.insert(DEAD_REASON.into(), AMQPValue::LongString(reason.into()));
-        self.headers.insert(DEAD_TIME.into(), AMQPValue::LongString(text_of(now).into()));
+        self.headers
+            .insert(DEAD_REASON.into(), AMQPValue::LongString(reason.into()));
+        self.headers
+            .insert(DEAD_TIME.into(), AMQPValue::LongString(text_of(now).into()));
         self
     }
 
@@ -80,9 +89,14 @@ pub async fn replay(broker: &Broker, queue: &str, limit: u32) -> Result<u32, Bro
     let publisher = Publisher::open(broker.connect("replay-dead-letters").await?).await?;
     let mut count = 0;
     while count < limit {
-        let Some(letter) = next(publisher.channel(), &dead).await? else { break };
+        let Some(letter) = next(publisher.channel(), &dead).await? else {
+            break;
+        };
         let headers = letter.properties.headers().as_ref();
-        if headers.and_then(|it| text_of_header(it, REPLAY)).is_some_and(|it| it == run) {
+        if headers
+            .and_then(|it| text_of_header(it, REPLAY))
+            .is_some_and(|it| it == run)
+        {
             break;
         }
         let mut headers = without(&letter.properties, |name| {
@@ -105,7 +119,9 @@ pub async fn replay(broker: &Broker, queue: &str, limit: u32) -> Result<u32, Bro
 }
 
 async fn next(channel: &Channel, queue: &str) -> Result<Option<BasicGetMessage>, BrokerError> {
-    Ok(channel.basic_get(queue.into(), BasicGetOptions::default()).await?)
+    Ok(channel
+        .basic_get(queue.into(), BasicGetOptions::default())
+        .await?)
 }
 
 fn without(properties: &BasicProperties, left_out: impl Fn(&str) -> bool) -> FieldTable {
@@ -126,10 +142,19 @@ fn with_id(properties: &BasicProperties) -> BasicProperties {
 }
 
 fn attempts_in(headers: &FieldTable) -> u32 {
-    let attempts = headers.inner().get(ATTEMPTS).and_then(AMQPValue::as_long_long_int);
-    attempts.and_then(|count| u32::try_from(count).ok()).unwrap_or(0)
+    let attempts = headers
+        .inner()
+        .get(ATTEMPTS)
+        .and_then(AMQPValue::as_long_long_int);
+    attempts
+        .and_then(|count| u32::try_from(count).ok())
+        .unwrap_or(0)
 }
 
 fn text_of_header(headers: &FieldTable, name: &str) -> Option<String> {
-    headers.inner().get(name)?.as_long_string().and_then(text_in)
+    headers
+        .inner()
+        .get(name)?
+        .as_long_string()
+        .and_then(text_in)
 }

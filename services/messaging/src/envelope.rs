@@ -78,17 +78,25 @@ impl Event {
     /// `Reject` when the body is of another type or damaged.
     pub fn decode<M: Message + Name + Default>(&self) -> Result<M, HandleError> {
         if !self.is::<M>() {
-            return Err(HandleError::Reject(format!("{} was read as {}", self.r#type, M::full_name())));
+            return Err(HandleError::Reject(format!(
+                "{} was read as {}",
+                self.r#type,
+                M::full_name()
+            )));
         }
-        M::decode(self.body.as_slice())
-            .map_err(|error| HandleError::Reject(format!("the body of {} is damaged: {error}", self.r#type)))
+        M::decode(self.body.as_slice()).map_err(|error| {
+            HandleError::Reject(format!("the body of {} is damaged: {error}", self.r#type))
+        })
     }
 
     /// Returns what goes into the message beside the body.
     pub(crate) fn to_properties(&self) -> BasicProperties {
         let mut headers = FieldTable::default();
         let mut set = |name: &str, value: &str| {
-            headers.insert(format!("{PREFIX}{name}").into(), AMQPValue::LongString(value.into()));
+            headers.insert(
+                format!("{PREFIX}{name}").into(),
+                AMQPValue::LongString(value.into()),
+            );
         };
         set("specversion", SPEC_VERSION);
         set("id", &self.id.to_string());
@@ -107,17 +115,26 @@ impl Event {
     }
 
     /// Reads a message.
-    pub(crate) fn from_message(properties: &BasicProperties, body: &[u8]) -> Result<Event, EventError> {
+    pub(crate) fn from_message(
+        properties: &BasicProperties,
+        body: &[u8],
+    ) -> Result<Event, EventError> {
         let empty = FieldTable::default();
         let headers = properties.headers().as_ref().unwrap_or(&empty);
         if text(headers, "specversion")? != SPEC_VERSION {
             return Err(EventError::Malformed("specversion"));
         }
-        if properties.content_type().as_ref().is_none_or(|it| it.as_str() != CONTENT_TYPE) {
+        if properties
+            .content_type()
+            .as_ref()
+            .is_none_or(|it| it.as_str() != CONTENT_TYPE)
+        {
             return Err(EventError::ContentType);
         }
         Ok(Event {
-            id: text(headers, "id")?.parse().map_err(|_| EventError::Malformed("id"))?,
+            id: text(headers, "id")?
+                .parse()
+                .map_err(|_| EventError::Malformed("id"))?,
             r#type: text(headers, "type")?,
             source: text(headers, "source")?,
             subject: text(headers, "subject")?,
@@ -135,7 +152,8 @@ pub(crate) fn source_of(service: &str) -> String {
 
 /// Writes a time as the attributes and our own headers carry it.
 pub(crate) fn text_of(time: OffsetDateTime) -> String {
-    time.format(&Rfc3339).expect("a time of the years 0 to 9999 can be written")
+    time.format(&Rfc3339)
+        .expect("a time of the years 0 to 9999 can be written")
 }
 
 fn attribute<'a>(headers: &'a FieldTable, name: &'static str) -> Result<&'a AMQPValue, EventError> {
@@ -159,7 +177,9 @@ fn time(headers: &FieldTable) -> Result<OffsetDateTime, EventError> {
     let malformed = EventError::Malformed("time");
     if let Some(seconds) = attribute(headers, "time")?.as_timestamp() {
         let seconds = i64::try_from(seconds).ok();
-        return seconds.and_then(|it| OffsetDateTime::from_unix_timestamp(it).ok()).ok_or(malformed);
+        return seconds
+            .and_then(|it| OffsetDateTime::from_unix_timestamp(it).ok())
+            .ok_or(malformed);
     }
     OffsetDateTime::parse(&text(headers, "time")?, &Rfc3339).map_err(|_| malformed)
 }
@@ -224,7 +244,10 @@ mod tests {
                 "cloudEvents:type"
             ]
         );
-        assert_eq!(properties.content_type().as_ref().unwrap().as_str(), "application/protobuf");
+        assert_eq!(
+            properties.content_type().as_ref().unwrap().as_str(),
+            "application/protobuf"
+        );
     }
 
     #[test]
@@ -237,7 +260,11 @@ mod tests {
             .map(|(name, value)| (name.as_str().replace(':', "_").into(), value.clone()))
             .collect();
         let properties = event.to_properties().with_headers(headers.into());
-        let properties = with(&properties, "cloudEvents_time", Some(AMQPValue::Timestamp(1_764_000_000)));
+        let properties = with(
+            &properties,
+            "cloudEvents_time",
+            Some(AMQPValue::Timestamp(1_764_000_000)),
+        );
 
         let read = Event::from_message(&properties, &event.body).unwrap();
 
@@ -252,9 +279,19 @@ mod tests {
 
         for name in ["specversion", "id", "type", "source", "subject", "time"] {
             let properties = with(&properties, &format!("cloudEvents:{name}"), None);
-            assert_eq!(Event::from_message(&properties, &event.body), Err(EventError::Missing(name)));
+            assert_eq!(
+                Event::from_message(&properties, &event.body),
+                Err(EventError::Missing(name))
+            );
         }
-        let properties = with(&properties, "cloudEvents:id", Some(AMQPValue::LongString("7".into())));
-        assert_eq!(Event::from_message(&properties, &event.body), Err(EventError::Malformed("id")));
+        let properties = with(
+            &properties,
+            "cloudEvents:id",
+            Some(AMQPValue::LongString("7".into())),
+        );
+        assert_eq!(
+            Event::from_message(&properties, &event.body),
+            Err(EventError::Malformed("id"))
+        );
     }
 }

@@ -22,12 +22,16 @@ impl RelayMetrics {
         RelayMetrics {
             published: meter.u64_counter("events_published_count").build(),
             pending: meter.u64_gauge("outbox_pending_count").build(),
-            oldest_age: meter.f64_gauge("outbox_oldest_age_seconds").with_unit("s").build(),
+            oldest_age: meter
+                .f64_gauge("outbox_oldest_age_seconds")
+                .with_unit("s")
+                .build(),
         }
     }
 
     pub(crate) fn published(&self, event_type: &str) {
-        self.published.add(1, &[KeyValue::new("event.type", event_type.to_owned())]);
+        self.published
+            .add(1, &[KeyValue::new("event.type", event_type.to_owned())]);
     }
 
     pub(crate) fn lag(&self, pending: u64, oldest_age_seconds: f64) {
@@ -60,6 +64,7 @@ impl ConsumerMetrics {
         if outcome == "dead" {
             self.dead.add(1, &[queue.clone(), event_type.clone()]);
         }
-        self.consumed.add(1, &[queue, event_type, KeyValue::new("outcome", outcome)]);
+        self.consumed
+            .add(1, &[queue, event_type, KeyValue::new("outcome", outcome)]);
     }
 }

@@ -16,7 +16,15 @@ pub async fn append<M: Message + Name>(
     event: &M,
 ) -> Result<Uuid, sqlx::Error> {
     let id = Uuid::now_v7();
-    insert(tx, &[id], &M::full_name(), &[subject], now, &[event.encode_to_vec()]).await?;
+    insert(
+        tx,
+        &[id],
+        &M::full_name(),
+        &[subject],
+        now,
+        &[event.encode_to_vec()],
+    )
+    .await?;
     Ok(id)
 }
 
@@ -31,7 +39,10 @@ pub async fn append_all<M: Message + Name>(
     }
     let ids: Vec<Uuid> = events.iter().map(|_| Uuid::now_v7()).collect();
     let subjects: Vec<&str> = events.iter().map(|(subject, _)| *subject).collect();
-    let bodies: Vec<Vec<u8>> = events.iter().map(|(_, event)| event.encode_to_vec()).collect();
+    let bodies: Vec<Vec<u8>> = events
+        .iter()
+        .map(|(_, event)| event.encode_to_vec())
+        .collect();
     insert(tx, &ids, &M::full_name(), &subjects, now, &bodies).await
 }
 

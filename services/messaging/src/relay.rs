@@ -19,16 +19,13 @@
 //! - *Order within a subject*: a writer draws `sequence` under its subject's row lock, so that numbers within a subject
 //!   are in order of commit, and who sees a row sees those before it. A subject is in one lane, a lane in one relay
 //!   (1), and 2 comes after 1: a snapshot from before the lock could hold rows that the relay before us has published
-//!   since, and would put an old event behind a newer one. One channel keeps the order up to the queue, also when it
-//!   breaks, since what follows in a window is not routed before what precedes. Only if the broker refuses a single
-//!   message (somebody removed its queue) may its followers be first; consumers look at the subject's version.
+//!   since, and would put a second copy of an old event behind a newer one. One channel keeps the order up to the
+//!   queue, also when it breaks, since what follows in a window is not routed before what precedes. Only if the broker
+//!   refuses a single message (somebody removed its queue) may its followers be first; consumers look at the subject's
+//!   version.
 //! - *A type without consumers blocks nothing*: it is published without "mandatory" and dropped by the broker.
 
-use std::{
-    error::Error as _,
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use chassis::task::Tasks;
 use sqlx::{PgConnection, PgPool};
@@ -52,6 +49,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 const LAG_INTERVAL: Duration = Duration::from_secs(5);
 /// First half of the advisory locks' keys ("outb"); the second is the lane. No other lock of ours has two halves.
 const LOCK_CLASS: i32 = 0x6f75_7462;
+/// Said aloud, whatever the server's default is: step 2 needs a snapshot of its own.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// Half of the 16, so that a second relay finds work as well.
 const LANES_MAX: i64 = 8;
 /// Outstanding confirms; beyond a thousand the broker gets no faster.
@@ -70,7 +69,10 @@ impl Relay {
     pub fn start(tasks: &Tasks, pool: PgPool, broker: Broker, producer: Producer) -> Relay {
         let relay = Relay::detached();
         let metrics = Arc::new(RelayMetrics::new());
-        tasks.spawn("outbox-lag", report_lag(pool.clone(), Arc::clone(&metrics), tasks.stopping()));
+        tasks.spawn(
+            "outbox-lag",
+            report_lag(pool.clone(), Arc::clone(&metrics), tasks.stopping()),
+        );
         let work = Work {
             exchange: exchange_of(producer.service),
             source: source_of(producer.service),
@@ -137,7 +139,10 @@ impl Work {
     async fn run(mut self) {
         let mut backoff = Backoff::new();
         while let Err(error) = self.relay(&mut backoff).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the relay starts over");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the relay starts over"
+            );
             if !backoff.wait(&self.stopping).await {
                 return;
             }
@@ -147,7 +152,10 @@ impl Work {
     /// Relays until the process stops, or something fails.
     async fn relay(&mut self, backoff: &mut Backoff) -> Result<(), RelayError> {
         let publisher = Publisher::open(self.broker.connect("relay").await?).await?;
-        self.producer.declare(publisher.channel()).await.map_err(BrokerError::from)?;
+        self.producer
+            .declare(publisher.channel())
+            .await
+            .map_err(BrokerError::from)?;
         self.latch.release();
         loop {
             let stopping = self.stopping.is_cancelled();
@@ -169,7 +177,7 @@ impl Work {
 
     /// Makes one pass and returns how many events it published.
     async fn pass(&self, publisher: &Publisher) -> Result<usize, RelayError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool.begin_with(BEGIN).await?;
         let lanes = hold_lanes(&mut tx).await?;
         if lanes.is_empty() {
             return Ok(0);
@@ -195,7 +203,10 @@ impl Work {
     async fn publish(&self, publisher: &Publisher, rows: &[Row]) -> (Vec<i16>, Vec<i64>) {
         let messages: Vec<Outgoing<'_>> = rows.iter().map(|row| self.outgoing(row)).collect();
         let fates = publisher.publish(&messages).await;
-        let mut confirmed = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        let mut confirmed = (
+            Vec::with_capacity(rows.len()),
+            Vec::with_capacity(rows.len()),
+        );
         for (row, fate) in rows.iter().zip(fates) {
             match fate {
                 Fate::Kept => {
@@ -218,7 +229,10 @@ impl Work {
     fn outgoing<'a>(&'a self, row: &'a Row) -> Outgoing<'a> {
         let consumed = self.producer.has_consumers(&row.r#type);
         if consumed.is_none() {
-            tracing::error!(event.r#type = row.r#type, "the table of routes lacks an event type");
+            tracing::error!(
+                event.r#type = row.r#type,
+                "the table of routes lacks an event type"
+            );
         }
         let event = Event {
             id: row.id,
@@ -298,7 +312,11 @@ async fn claim(tx: &mut PgConnection, lanes: &[i16]) -> Result<Vec<Row>, sqlx::E
     .await
 }
 
-async fn delete(tx: &mut PgConnection, lanes: &[i16], sequences: &[i64]) -> Result<(), sqlx::Error> {
+async fn delete(
+    tx: &mut PgConnection,
+    lanes: &[i16],
+    sequences: &[i64],
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "DELETE FROM outbox
          USING unnest($1::smallint[], $2::bigint[]) AS confirmed (lane, sequence)
@@ -315,7 +333,10 @@ async fn report_lag(pool: PgPool, metrics: Arc<RelayMetrics>, stopping: Cancella
     loop {
         match lag(&pool).await {
             Ok((pending, oldest_age_seconds)) => metrics.lag(pending, oldest_age_seconds),
-            Err(error) => tracing::debug!(error = error.source(), "the lag of the outbox cannot be read"),
+            Err(error) => tracing::debug!(
+                error = error.source(),
+                "the lag of the outbox cannot be read"
+            ),
         }
         tokio::select! {
             () = stopping.cancelled() => return,
@@ -344,5 +365,8 @@ async fn lag(pool: &PgPool) -> Result<(u64, f64), sqlx::Error> {
     )
     .fetch_one(pool)
     .await?;
-    Ok((u64::try_from(lag.pending).unwrap_or(0), lag.oldest_age_seconds))
+    Ok((
+        u64::try_from(lag.pending).unwrap_or(0),
+        lag.oldest_age_seconds,
+    ))
 }

@@ -67,10 +67,26 @@ pub(crate) struct Parking {
 
 /// 3 s, then 30 s, then 5 min, then 3 h 20 min: what is missing after that is missing for a reason.
 pub(crate) const PARKINGS: [Parking; 4] = [
-    Parking { name: "retry-1s", delay: Duration::from_secs(1), times: 3 },
-    Parking { name: "retry-10s", delay: Duration::from_secs(10), times: 3 },
-    Parking { name: "retry-60s", delay: Duration::from_secs(60), times: 5 },
-    Parking { name: "retry-600s", delay: Duration::from_secs(600), times: 20 },
+    Parking {
+        name: "retry-1s",
+        delay: Duration::from_secs(1),
+        times: 3,
+    },
+    Parking {
+        name: "retry-10s",
+        delay: Duration::from_secs(10),
+        times: 3,
+    },
+    Parking {
+        name: "retry-60s",
+        delay: Duration::from_secs(60),
+        times: 5,
+    },
+    Parking {
+        name: "retry-600s",
+        delay: Duration::from_secs(600),
+        times: 20,
+    },
 ];
 
 impl Parking {
@@ -87,7 +103,10 @@ impl Parking {
 impl Producer {
     /// Says whether an event type has consumers; nothing when the table does not have it.
     pub(crate) fn has_consumers(&self, event_type: &str) -> Option<bool> {
-        let route = self.routes.iter().find(|route| route.r#type == event_type)?;
+        let route = self
+            .routes
+            .iter()
+            .find(|route| route.r#type == event_type)?;
         Some(!route.consumers.is_empty())
     }
 
@@ -148,21 +167,43 @@ pub(crate) fn parking_of(queue: &str, parking: Parking) -> String {
 }
 
 async fn declare_exchange(channel: &Channel, producer: &str) -> lapin::Result<()> {
-    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    channel.exchange_declare(exchange_of(producer).into(), ExchangeKind::Topic, options, FieldTable::default()).await
+    let options = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    channel
+        .exchange_declare(
+            exchange_of(producer).into(),
+            ExchangeKind::Topic,
+            options,
+            FieldTable::default(),
+        )
+        .await
 }
 
-async fn bind(channel: &Channel, queue: &str, producer: &str, event_type: &str) -> lapin::Result<()> {
+async fn bind(
+    channel: &Channel,
+    queue: &str,
+    producer: &str,
+    event_type: &str,
+) -> lapin::Result<()> {
     let exchange = exchange_of(producer);
     channel
-        .queue_bind(queue.into(), exchange.into(), event_type.into(), QueueBindOptions::default(), FieldTable::default())
+        .queue_bind(
+            queue.into(),
+            exchange.into(),
+            event_type.into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        )
         .await
 }
 
 async fn declare_queues(channel: &Channel, queue: &str) -> lapin::Result<()> {
     declare_queue(channel, &dead_of(queue), quorum()).await?;
     for parking in PARKINGS {
-        let milliseconds = i32::try_from(parking.delay.as_millis()).expect("a delay is a few minutes");
+        let milliseconds =
+            i32::try_from(parking.delay.as_millis()).expect("a delay is a few minutes");
         let mut arguments = quorum();
         dead_letter_to(&mut arguments, queue);
         arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(milliseconds));
@@ -170,7 +211,10 @@ async fn declare_queues(channel: &Channel, queue: &str) -> lapin::Result<()> {
     }
     let mut arguments = quorum();
     dead_letter_to(&mut arguments, &dead_of(queue));
-    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
+    arguments.insert(
+        "x-delivery-limit".into(),
+        AMQPValue::LongInt(DELIVERY_LIMIT),
+    );
     // One replica consumes, the others stand by. Two at once would take turns on one subject's events and undo the
     // order; one takes tens of thousands of events a second, and bulk events carry a thousand items each.
     arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
@@ -178,7 +222,9 @@ async fn declare_queues(channel: &Channel, queue: &str) -> lapin::Result<()> {
 }
 
 async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {
-    channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await?;
+    channel
+        .queue_declare(name.into(), QueueDeclareOptions::durable(), arguments)
+        .await?;
     Ok(())
 }
 
@@ -208,8 +254,9 @@ mod tests {
 
     #[test]
     fn the_delay_grows_and_ends() {
-        let names: Vec<Option<&str>> =
-            [1, 3, 4, 6, 7, 11, 12, 31, 32].map(|attempts| Parking::after(attempts).map(|it| it.name)).to_vec();
+        let names: Vec<Option<&str>> = [1, 3, 4, 6, 7, 11, 12, 31, 32]
+            .map(|attempts| Parking::after(attempts).map(|it| it.name))
+            .to_vec();
 
         assert_eq!(
             names,

@@ -16,7 +16,8 @@ CREATE TABLE ledger_accounts (
     -- Set on every account that must not be overdrawn; only the treasury, which all money comes from, is without it.
     debits_must_not_exceed_credits boolean NOT NULL,
     CONSTRAINT ledger_accounts_pkey PRIMARY KEY (id),
-    CONSTRAINT ledger_accounts_kind_owner_batch_currency_key UNIQUE NULLS NOT DISTINCT (kind, owner, batch, currency),
+    -- The owner first: the same index lists an owner's accounts.
+    CONSTRAINT ledger_accounts_owner_kind_batch_currency_key UNIQUE NULLS NOT DISTINCT (owner, kind, batch, currency),
     CONSTRAINT ledger_accounts_kind_check CHECK (kind IN (
         'treasury', 'appropriation', 'batch-budget', 'training-balance', 'incentive-commitment',
         'provider-payable', 'rail-in-flight', 'paid', 'returned'
@@ -34,7 +35,6 @@ CREATE TABLE ledger_accounts (
 WITH (fillfactor = 60);
 
 CREATE INDEX ledger_accounts_batch_id_idx ON ledger_accounts (batch, id);
-CREATE INDEX ledger_accounts_owner_id_idx ON ledger_accounts (owner, id);
 
 CREATE TABLE ledger_transfers (
     -- Chosen by whoever orders the transfer; the same id twice is one transfer.

@@ -6,6 +6,7 @@ use chassis::{Clock, client::Peer, gather::Gatherer, task::Tasks};
 use messaging::Relay;
 use proto::identity::v1::person_service_client::PersonServiceClient;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{disbursement::InquiryPlan, hold::HoldCommand},
@@ -42,6 +43,8 @@ pub struct App {
     rail: Arc<Rail>,
     identity: PersonServiceClient<Peer>,
     payments: PaymentsConfig,
+    /// Tells the workers to send nothing more.
+    stopping: CancellationToken,
     holds: Gatherer<HoldCommand, holds::HoldAnswer>,
 }
 
@@ -69,8 +72,11 @@ pub struct Parts {
 impl App {
     /// Wires the use cases and starts their gatherer.
     pub fn start(db: PgPool, clock: Clock, relay: Relay, parts: Parts, tasks: &Tasks) -> App {
-        let batches =
-            holds::Batches { db: db.clone(), clock: clock.clone(), relay: relay.clone() };
+        let batches = holds::Batches {
+            db: db.clone(),
+            clock: clock.clone(),
+            relay: relay.clone(),
+        };
         let run = move |batch| {
             let batches = batches.clone();
             async move { batches.run(batch).await }
@@ -83,6 +89,7 @@ impl App {
             rail: Arc::new(parts.rail),
             identity: parts.identity,
             payments: parts.payments,
+            stopping: tasks.stopping(),
             holds: Gatherer::start("holds", HOLDS_BATCH_MAX, HOLDS_QUEUE_MAX, tasks, run),
         }
     }

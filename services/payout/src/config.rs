@@ -33,7 +33,12 @@ impl Config {
         let account_key = env.required("PAYOUT_ACCOUNT_KEY");
         let rail = read_rail(env);
         let payments = read_payments(env);
-        Some(Config { process: process?, account_key: account_key?, rail: rail?, payments })
+        Some(Config {
+            process: process?,
+            account_key: account_key?,
+            rail: rail?,
+            payments,
+        })
     }
 }
 
@@ -42,7 +47,8 @@ fn read_rail(env: &mut Env) -> Option<RailConfig> {
     const KEY_FILE: &str = "PAYOUT_RAIL_PRIVATE_KEY_FILE";
     let address: Option<String> = env.required(ADDRESS);
     let address = address.filter(|address| {
-        let is_address = reqwest::Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        let is_address =
+            reqwest::Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if !is_address {
             env.reject(ADDRESS, "is not of the form http://host:port");
         }
@@ -55,11 +61,12 @@ fn read_rail(env: &mut Env) -> Option<RailConfig> {
         let key = std::fs::read_to_string(&path)
             .map_err(|why| format!("cannot be read: {why}"))
             .and_then(|pem| RailKey::from_pem(&pem).map_err(|why| why.to_string()));
-        key.map_err(|why| env.reject(KEY_FILE, &format!("{}: {why}", path.display()))).ok()
+        key.map_err(|why| env.reject(KEY_FILE, &format!("{}: {why}", path.display())))
+            .ok()
     });
     let source_account = env.required("PAYOUT_RAIL_SOURCE_ACCOUNT");
     let channel_id = env.or("PAYOUT_RAIL_CHANNEL_ID", "95051".to_owned());
-    let timeout = env.within("PAYOUT_RAIL_TIMEOUT_SECONDS", 30, 1..=120);
+    let timeout = env.within("PAYOUT_RAIL_TIMEOUT_SECONDS", 20, 1..=120);
     Some(RailConfig {
         address: address?,
         client_id: client_id?,

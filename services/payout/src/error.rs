@@ -89,7 +89,9 @@ impl From<Error> for Refusal {
             Error::Rail(outage) => Refusal::unavailable("rail", outage),
             Error::Booking(_) | Error::StoredAnswer(_) | Error::Seal(_) => Refusal::internal(error),
             Error::Database(error) => Refusal::database(error),
-            Error::SharedDatabase(error) if db::is_transient(&error) => Refusal::unavailable("database", error),
+            Error::SharedDatabase(error) if db::is_transient(&error) => {
+                Refusal::unavailable("database", error)
+            }
             Error::SharedDatabase(error) => Refusal::internal(error),
         }
     }
@@ -105,13 +107,18 @@ fn treasury(refusal: TreasuryRefusal) -> Refusal {
     let text = refusal.to_string();
     match refusal {
         TreasuryRefusal::AppropriationExists { appropriation } => {
-            own(Code::AlreadyExists, ErrorReason::AppropriationExists, text).with("appropriation", appropriation)
+            own(Code::AlreadyExists, ErrorReason::AppropriationExists, text)
+                .with("appropriation", appropriation)
         }
-        TreasuryRefusal::FundsInsufficient { available } => {
-            own(Code::FailedPrecondition, ErrorReason::FundsInsufficient, text)
-                .with("available", available.to_string())
+        TreasuryRefusal::FundsInsufficient { available } => own(
+            Code::FailedPrecondition,
+            ErrorReason::FundsInsufficient,
+            text,
+        )
+        .with("available", available.to_string()),
+        TreasuryRefusal::CurrencyMismatched { currency_code } => {
+            currency_mismatched(text, currency_code)
         }
-        TreasuryRefusal::CurrencyMismatched { currency_code } => currency_mismatched(text, currency_code),
     }
 }
 
@@ -120,17 +127,25 @@ fn hold(refusal: HoldRefusal) -> Refusal {
     match refusal {
         HoldRefusal::NotFound(id) => Refusal::not_found(names::format("fundsHolds", id)),
         HoldRefusal::BalanceNotFound { participation_id } => {
-            own(Code::FailedPrecondition, ErrorReason::BalanceNotFound, text)
-                .with("participation", names::format("participations", participation_id))
+            own(Code::FailedPrecondition, ErrorReason::BalanceNotFound, text).with(
+                "participation",
+                names::format("participations", participation_id),
+            )
         }
-        HoldRefusal::BalanceInsufficient { available } => {
-            own(Code::FailedPrecondition, ErrorReason::BalanceInsufficient, text)
-                .with("available", available.to_string())
+        HoldRefusal::BalanceInsufficient { available } => own(
+            Code::FailedPrecondition,
+            ErrorReason::BalanceInsufficient,
+            text,
+        )
+        .with("available", available.to_string()),
+        HoldRefusal::HoldEnded { id, state } => {
+            own(Code::FailedPrecondition, ErrorReason::HoldEnded, text)
+                .with("funds_hold", names::format("fundsHolds", id))
+                .with("state", state.as_str())
         }
-        HoldRefusal::HoldEnded { id, state } => own(Code::FailedPrecondition, ErrorReason::HoldEnded, text)
-            .with("funds_hold", names::format("fundsHolds", id))
-            .with("state", state.as_str()),
-        HoldRefusal::CurrencyMismatched { currency_code } => currency_mismatched(text, currency_code),
+        HoldRefusal::CurrencyMismatched { currency_code } => {
+            currency_mismatched(text, currency_code)
+        }
         HoldRefusal::IdReused(id) => idempotency::reused(id),
     }
 }
@@ -154,17 +169,28 @@ fn batch(refusal: BatchRefusal) -> Refusal {
         BatchRefusal::ApproverIsMaker { maker } => {
             own(Code::PermissionDenied, ErrorReason::ApproverIsMaker, text).with("maker", maker)
         }
-        BatchRefusal::ControlTotalWrong { line_count } => {
-            own(Code::FailedPrecondition, ErrorReason::ControlTotalWrong, text)
-                .with("line_count", line_count.to_string())
+        BatchRefusal::ControlTotalWrong { line_count } => own(
+            Code::FailedPrecondition,
+            ErrorReason::ControlTotalWrong,
+            text,
+        )
+        .with("line_count", line_count.to_string()),
+        BatchRefusal::AlreadyApproved { id } => {
+            own(Code::FailedPrecondition, ErrorReason::AlreadyApproved, text).with(
+                "disbursement_batch",
+                names::format("disbursementBatches", id),
+            )
         }
-        BatchRefusal::AlreadyApproved { id } => own(Code::FailedPrecondition, ErrorReason::AlreadyApproved, text)
-            .with("disbursement_batch", names::format("disbursementBatches", id)),
     }
 }
 
 fn currency_mismatched(text: String, currency_code: &'static str) -> Refusal {
-    own(Code::FailedPrecondition, ErrorReason::CurrencyMismatched, text).with("currency_code", currency_code)
+    own(
+        Code::FailedPrecondition,
+        ErrorReason::CurrencyMismatched,
+        text,
+    )
+    .with("currency_code", currency_code)
 }
 
 fn own(code: Code, reason: ErrorReason, message: String) -> Refusal {

@@ -2,11 +2,7 @@
 
 use std::collections::HashSet;
 
-use chassis::{
-    money::Money,
-    names,
-    status::Violations,
-};
+use chassis::{money::Money, names, status::Violations};
 use messaging::{Event, HandleError, Handler, Producer, Route, Subscription};
 use proto::{enrollment::v1 as enrollment_pb, payout::v1 as pb};
 use sqlx::PgConnection;
@@ -26,12 +22,27 @@ use crate::{
 pub const PRODUCER: Producer = Producer {
     service: "payout",
     routes: &[
-        Route { r#type: "bekal.payout.v1.ParticipationsFunded", consumers: &["enrollment"] },
+        Route {
+            r#type: "bekal.payout.v1.ParticipationsFunded",
+            consumers: &["enrollment"],
+        },
         // enrollment has revoked the participations itself; statistics will take this one.
-        Route { r#type: "bekal.payout.v1.FundsReturned", consumers: &[] },
-        Route { r#type: "bekal.payout.v1.FundsReallocated", consumers: &[] },
-        Route { r#type: "bekal.payout.v1.DisbursementSettled", consumers: &[] },
-        Route { r#type: "bekal.payout.v1.DisbursementFailed", consumers: &[] },
+        Route {
+            r#type: "bekal.payout.v1.FundsReturned",
+            consumers: &[],
+        },
+        Route {
+            r#type: "bekal.payout.v1.FundsReallocated",
+            consumers: &[],
+        },
+        Route {
+            r#type: "bekal.payout.v1.DisbursementSettled",
+            consumers: &[],
+        },
+        Route {
+            r#type: "bekal.payout.v1.DisbursementFailed",
+            consumers: &[],
+        },
     ],
 };
 
@@ -74,21 +85,29 @@ impl Handler for Events {
             let batch = batch_name(&revoked.batch)?;
             let participation_ids = participation_ids(&revoked.participations)?;
             let revoke_time = time_of(revoked.revoke_time).unwrap_or(event.time);
-            self.app.on_participations_revoked(tx, batch, &participation_ids, revoke_time).await
+            self.app
+                .on_participations_revoked(tx, batch, &participation_ids, revoke_time)
+                .await
         } else if event.is::<enrollment_pb::CertificateIssued>() {
             let issued: enrollment_pb::CertificateIssued = event.decode()?;
             match first_of_participation(issued.first, &issued.participation)? {
                 None => Ok(()),
                 Some(participation_id) => {
                     let issue_time = time_of(issued.issue_time).unwrap_or(event.time);
-                    self.app.on_first_certificate(tx, participation_id, issue_time).await
+                    self.app
+                        .on_first_certificate(tx, participation_id, issue_time)
+                        .await
                 }
             }
         } else if event.is::<enrollment_pb::ReviewCreated>() {
             let created: enrollment_pb::ReviewCreated = event.decode()?;
             match first_of_participation(created.first, &created.participation)? {
                 None => Ok(()),
-                Some(participation_id) => self.app.on_first_review(tx, participation_id, event.time).await,
+                Some(participation_id) => {
+                    self.app
+                        .on_first_review(tx, participation_id, event.time)
+                        .await
+                }
             }
         } else {
             Err(HandleError::unexpected(event))
@@ -98,31 +117,55 @@ impl Handler for Events {
 
 // === What is heard ===
 
-fn awarded(message: &enrollment_pb::ParticipationsAwarded) -> Result<(Terms, Vec<Award>), HandleError> {
+fn awarded(
+    message: &enrollment_pb::ParticipationsAwarded,
+) -> Result<(Terms, Vec<Award>), HandleError> {
     let batch = batch_name(&message.batch)?.to_owned();
     let mut violations = Violations::new();
-    let training_balance =
-        Money::from_proto("training_balance", message.training_balance.as_ref(), &mut violations);
+    let training_balance = Money::from_proto(
+        "training_balance",
+        message.training_balance.as_ref(),
+        &mut violations,
+    );
     let amounts: Vec<Option<Money>> = message
         .incentives
         .iter()
-        .map(|incentive| Money::from_proto("incentives.amount", incentive.amount.as_ref(), &mut violations))
+        .map(|incentive| {
+            Money::from_proto(
+                "incentives.amount",
+                incentive.amount.as_ref(),
+                &mut violations,
+            )
+        })
         .collect();
     let Some(training_balance) = training_balance.filter(|amount| amount.minor() >= 0) else {
         return Err(reject(format!("training_balance: {violations}")));
     };
     let mut incentives = Vec::with_capacity(amounts.len());
     for (incentive, amount) in message.incentives.iter().zip(amounts) {
-        let amount = amount.filter(|it| it.minor() >= 0 && it.currency() == training_balance.currency());
-        let amount = amount.ok_or_else(|| reject(format!("the amount of {}: {violations}", incentive.benefit)))?;
+        let amount =
+            amount.filter(|it| it.minor() >= 0 && it.currency() == training_balance.currency());
+        let amount = amount
+            .ok_or_else(|| reject(format!("the amount of {}: {violations}", incentive.benefit)))?;
         incentives.push(incentive_of(incentive, amount)?);
     }
     let awards = awards_of(&message.awards)?;
     let award_time = time_of(message.award_time).ok_or_else(|| reject("award_time".to_owned()))?;
-    Ok((Terms { batch, training_balance, incentives, award_time }, awards))
+    Ok((
+        Terms {
+            batch,
+            training_balance,
+            incentives,
+            award_time,
+        },
+        awards,
+    ))
 }
 
-fn incentive_of(message: &enrollment_pb::Incentive, amount: Money) -> Result<Incentive, HandleError> {
+fn incentive_of(
+    message: &enrollment_pb::Incentive,
+    amount: Money,
+) -> Result<Incentive, HandleError> {
     let trigger = match message.trigger() {
         enrollment_pb::incentive::Trigger::FirstCompletion => Trigger::FirstCompletion,
         enrollment_pb::incentive::Trigger::Survey => Trigger::Survey,
@@ -152,22 +195,32 @@ fn awards_of(messages: &[enrollment_pb::Award]) -> Result<Vec<Award>, HandleErro
     for message in messages {
         let ids = names::parse_uuid(&message.participation, "participations")
             .zip(names::parse_uuid(&message.account, "accounts"));
-        let (participation_id, account_id) = ids.ok_or_else(|| reject("the names of an award".to_owned()))?;
+        let (participation_id, account_id) =
+            ids.ok_or_else(|| reject("the names of an award".to_owned()))?;
         if seen.insert(participation_id) {
-            awards.push(Award { participation_id, account_id, region: message.region.clone() });
+            awards.push(Award {
+                participation_id,
+                account_id,
+                region: message.region.clone(),
+            });
         }
     }
     Ok(awards)
 }
 
 fn batch_name(name: &str) -> Result<&str, HandleError> {
-    names::parse(name, "batches").map(|_| name).ok_or_else(|| reject("the batch's name".to_owned()))
+    names::parse(name, "batches")
+        .map(|_| name)
+        .ok_or_else(|| reject("the batch's name".to_owned()))
 }
 
 /// Reads names of participations; each once, in the order of the ids.
 fn participation_ids(names: &[String]) -> Result<Vec<Uuid>, HandleError> {
     check_chunk(names.len())?;
-    let ids: Option<Vec<Uuid>> = names.iter().map(|name| names::parse_uuid(name, "participations")).collect();
+    let ids: Option<Vec<Uuid>> = names
+        .iter()
+        .map(|name| names::parse_uuid(name, "participations"))
+        .collect();
     let mut ids = ids.ok_or_else(|| reject("the name of a participation".to_owned()))?;
     ids.sort_unstable();
     ids.dedup();
@@ -175,16 +228,24 @@ fn participation_ids(names: &[String]) -> Result<Vec<Uuid>, HandleError> {
 }
 
 /// Reads the participation whose first completion it is. A course outside of a participation has none.
-fn first_of_participation(is_first: bool, participation: &str) -> Result<Option<Uuid>, HandleError> {
+fn first_of_participation(
+    is_first: bool,
+    participation: &str,
+) -> Result<Option<Uuid>, HandleError> {
     if !is_first || participation.is_empty() {
         return Ok(None);
     }
     let id = names::parse_uuid(participation, "participations");
-    id.map(Some).ok_or_else(|| reject("the name of a participation".to_owned()))
+    id.map(Some)
+        .ok_or_else(|| reject("the name of a participation".to_owned()))
 }
 
 fn check_chunk(length: usize) -> Result<(), HandleError> {
-    if length <= CHUNK_MAX { Ok(()) } else { Err(reject(format!("{length} items in a chunk"))) }
+    if length <= CHUNK_MAX {
+        Ok(())
+    } else {
+        Err(reject(format!("{length} items in a chunk")))
+    }
 }
 
 fn reject(what: String) -> HandleError {
@@ -214,7 +275,9 @@ impl From<event::ParticipationsFunded<'_>> for pb::ParticipationsFunded {
     fn from(funded: event::ParticipationsFunded<'_>) -> pb::ParticipationsFunded {
         pb::ParticipationsFunded {
             batch: funded.batch.to_owned(),
-            participations: participation_names(funded.awards.iter().map(|award| &award.participation_id)),
+            participations: participation_names(
+                funded.awards.iter().map(|award| &award.participation_id),
+            ),
         }
     }
 }

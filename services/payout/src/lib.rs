@@ -19,8 +19,9 @@ use messaging::{Broker, Relay};
 use proto::{
     identity::v1::person_service_client::PersonServiceClient,
     payout::v1::{
-        disbursement_service_server::DisbursementServiceServer, funds_service_server::FundsServiceServer,
-        ledger_service_server::LedgerServiceServer, treasury_service_server::TreasuryServiceServer,
+        disbursement_service_server::DisbursementServiceServer,
+        funds_service_server::FundsServiceServer, ledger_service_server::LedgerServiceServer,
+        treasury_service_server::TreasuryServiceServer,
     },
 };
 use sqlx::PgPool;
@@ -56,16 +57,27 @@ const DATABASE_POLL: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When something that it needs cannot be made, or does not end in order.
-pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> Result<(), Failure> {
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
     let process = config.process;
-    let clock = if process.clock_movable { Clock::movable() } else { Clock::system() };
+    let clock = if process.clock_movable {
+        Clock::movable()
+    } else {
+        Clock::system()
+    };
     let pool = db::connect(&process)?;
     let tasks = Tasks::new(&shutdown);
     let broker = Broker::new(&process.broker_url, process.service);
     let relay = Relay::start(&tasks, pool.clone(), broker.clone(), events::PRODUCER);
 
     let identity = client::channel(&process.identity_address)?;
-    let secret = process.service_account_secret.clone().ok_or("PAYOUT_SERVICE_ACCOUNT_SECRET: missing")?;
+    let secret = process
+        .service_account_secret
+        .clone()
+        .ok_or("PAYOUT_SERVICE_ACCOUNT_SECRET: missing")?;
     let token = TokenSource::new(identity.clone(), process.service, secret, clock.clone());
     let parts = Parts {
         vault: vault::Vault::new(&config.account_key)?,
@@ -75,15 +87,23 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     };
     let app = App::start(pool.clone(), clock.clone(), relay, parts, &tasks);
     let handler = events::Events::new(app.clone());
-    messaging::consumer::start(&tasks, pool.clone(), broker.clone(), events::SUBSCRIPTIONS, handler);
+    messaging::consumer::start(
+        &tasks,
+        pool.clone(),
+        broker.clone(),
+        events::SUBSCRIPTIONS,
+        handler,
+    );
     let payments = app.clone();
-    let stopping = tasks.stopping();
-    tasks.spawn("payments", async move { payments.run_payments(stopping).await });
+    tasks.spawn("payments", async move { payments.run_payments().await });
 
     let readiness = Readiness::new();
     let database = database_ready(pool.clone(), readiness.latch("database"), tasks.stopping());
     tasks.spawn("database-readiness", database);
-    tasks.spawn("broker-readiness", broker_ready(broker, readiness.latch("broker"), tasks.stopping()));
+    tasks.spawn(
+        "broker-readiness",
+        broker_ready(broker, readiness.latch("broker"), tasks.stopping()),
+    );
 
     let keys = KeyStore::fetched(identity, clock.clone());
     let server = mount(Server::new(&process, keys, clock, readiness), &app);

@@ -19,7 +19,10 @@ async fn main() -> ExitCode {
         Ok(config) => match arguments.execute(config).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                tracing::error!(error = error.as_ref() as &dyn std::error::Error, "the process failed");
+                tracing::error!(
+                    error = error.as_ref() as &dyn std::error::Error,
+                    "the process failed"
+                );
                 ExitCode::FAILURE
             }
         },

@@ -12,7 +12,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::domain::{
     payee::{AccountNumber, Channel},
-    rail::{self, AccountAnswer, Holder, InquiryAnswer, PaymentAnswer, PaymentOrder, ResponseCode, amount_text},
+    rail::{
+        self, AccountAnswer, Holder, InquiryAnswer, PaymentAnswer, PaymentOrder, ResponseCode,
+        amount_text,
+    },
 };
 
 mod messages;
@@ -22,8 +25,8 @@ mod token;
 pub use signature::{NotARailKey, RailKey};
 
 use messages::{
-    AccountInquiry, AccountInquiryAnswer, Amount, StatusInquiry, StatusInquiryAnswer, Transfer, TransferAnswer, external_id,
-    timestamp,
+    AccountInquiry, AccountInquiryAnswer, Amount, StatusInquiry, StatusInquiryAnswer, Transfer,
+    TransferAnswer, external_id, timestamp,
 };
 use signature::Signer;
 use token::Tokens;
@@ -117,7 +120,11 @@ impl Rail {
     ///
     /// # Errors
     /// When the rail says nothing about the account.
-    pub async fn inquire_account(&self, channel: &Channel, number: &AccountNumber) -> Result<AccountAnswer, Outage> {
+    pub async fn inquire_account(
+        &self,
+        channel: &Channel,
+        number: &AccountNumber,
+    ) -> Result<AccountAnswer, Outage> {
         let body = AccountInquiry {
             beneficiary_bank_code: channel.bank_code,
             beneficiary_account_no: number.expose(),
@@ -126,11 +133,19 @@ impl Rail {
         let answer: AccountInquiryAnswer = self.call(ACCOUNT_INQUIRY_PATH, &body).await?;
         let code = answer.response_code.as_str();
         if ResponseCode::parse(code).is_some_and(|code| code.is_success_of(rail::ACCOUNT_INQUIRY)) {
-            let name = answer.beneficiary_account_name.filter(|name| !name.trim().is_empty());
+            let name = answer
+                .beneficiary_account_name
+                .filter(|name| !name.trim().is_empty());
             let name = name.ok_or_else(|| Outage("an account without a holder".to_owned()))?;
             // Only wallets tell a level; a bank has seen its customers.
-            let is_verified = answer.additional_info.kyc_level.is_none_or(|level| level == "FULL");
-            return Ok(AccountAnswer::Open { holder: Holder(name), is_verified });
+            let is_verified = answer
+                .additional_info
+                .kyc_level
+                .is_none_or(|level| level == "FULL");
+            return Ok(AccountAnswer::Open {
+                holder: Holder(name),
+                is_verified,
+            });
         }
         rail::read_account_refusal(code).ok_or_else(|| Outage(format!("response code {code}")))
     }
@@ -142,7 +157,10 @@ impl Rail {
         };
         let body = Transfer {
             partner_reference_no: &order.reference,
-            amount: Amount { value: value.clone(), currency: order.amount.currency().code().to_owned() },
+            amount: Amount {
+                value: value.clone(),
+                currency: order.amount.currency().code().to_owned(),
+            },
             beneficiary_account_name: &order.holder.0,
             beneficiary_account_no: order.number.expose(),
             beneficiary_bank_code: &order.bank_code,
@@ -154,7 +172,9 @@ impl Rail {
             Err(NoAnswer::NotSent(why)) => return PaymentAnswer::NotSent(why),
             Err(NoAnswer::Unclear(why)) => return PaymentAnswer::Unclear(why),
         };
-        let is_ours = answer.partner_reference_no.is_none_or(|reference| reference == order.reference)
+        let is_ours = answer
+            .partner_reference_no
+            .is_none_or(|reference| reference == order.reference)
             && answer.amount.is_none_or(|amount| amount.value == value);
         if is_ours {
             rail::read_payment(&answer.response_code)
@@ -165,16 +185,29 @@ impl Rail {
 
     /// Asks what became of an order.
     pub async fn inquire_payment(&self, reference: &str, amount: Money) -> InquiryAnswer {
-        let body = StatusInquiry { original_partner_reference_no: reference, service_code: rail::TRANSFER };
+        let body = StatusInquiry {
+            original_partner_reference_no: reference,
+            service_code: rail::TRANSFER,
+        };
         let answer: StatusInquiryAnswer = match self.call(STATUS_PATH, &body).await {
             Ok(answer) => answer,
-            Err(NoAnswer::NotSent(why) | NoAnswer::Unclear(why)) => return InquiryAnswer::Unclear(why),
+            Err(NoAnswer::NotSent(why) | NoAnswer::Unclear(why)) => {
+                return InquiryAnswer::Unclear(why);
+            }
         };
-        let is_ours = answer.original_partner_reference_no.is_none_or(|answered| answered == reference)
-            && answer.amount.is_none_or(|answered| Some(answered.value) == amount_text(amount));
+        let is_ours = answer
+            .original_partner_reference_no
+            .is_none_or(|answered| answered == reference)
+            && answer
+                .amount
+                .is_none_or(|answered| Some(answered.value) == amount_text(amount));
         if is_ours {
             let state = answer.latest_transaction_status.unwrap_or_default();
-            rail::read_inquiry(&answer.response_code, &state, &answer.previous_response_code.unwrap_or_default())
+            rail::read_inquiry(
+                &answer.response_code,
+                &state,
+                &answer.previous_response_code.unwrap_or_default(),
+            )
         } else {
             InquiryAnswer::Unclear("an answer about another order".to_owned())
         }
@@ -186,10 +219,12 @@ impl Rail {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, NoAnswer> {
-        let body = serde_json::to_vec(body).map_err(|error| NoAnswer::NotSent(error.to_string()))?;
+        let body =
+            serde_json::to_vec(body).map_err(|error| NoAnswer::NotSent(error.to_string()))?;
         let token = self.token().await.map_err(NoAnswer::NotSent)?;
         let answer: T = self.send(path, &token, body.clone()).await?;
-        if !ResponseCode::parse(answer.response_code()).is_some_and(|code| code.is_token_refusal()) {
+        if !ResponseCode::parse(answer.response_code()).is_some_and(|code| code.is_token_refusal())
+        {
             return Ok(answer);
         }
         self.tokens.forget(&token).await;
@@ -216,17 +251,23 @@ impl Rail {
             .header("X-EXTERNAL-ID", external_id())
             .header("CHANNEL-ID", &self.channel_id)
             .body(body);
-        let response = request.send().await.map_err(|error| match error.is_connect() {
-            true => NoAnswer::NotSent(text_of(&error)),
-            false => NoAnswer::Unclear(text_of(&error)),
-        })?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| match error.is_connect() {
+                true => NoAnswer::NotSent(text_of(&error)),
+                false => NoAnswer::Unclear(text_of(&error)),
+            })?;
         let status = response.status();
         let answer: T = read(response).await.map_err(NoAnswer::Unclear)?;
         // A gateway in between may answer in the bank's place: code and HTTP code must be of one mind.
         if answer.response_code().starts_with(status.as_str()) {
             Ok(answer)
         } else {
-            Err(NoAnswer::Unclear(format!("HTTP {status} with response code {}", answer.response_code())))
+            Err(NoAnswer::Unclear(format!(
+                "HTTP {status} with response code {}",
+                answer.response_code()
+            )))
         }
     }
 
@@ -236,7 +277,10 @@ impl Rail {
 
     async fn request_token(&self) -> Result<token::Issued, String> {
         let timestamp = timestamp(self.clock.now());
-        let signature = self.signer.sign_token_request(&timestamp).ok_or("the private key cannot sign")?;
+        let signature = self
+            .signer
+            .sign_token_request(&timestamp)
+            .ok_or("the private key cannot sign")?;
         let response = self
             .http
             .post(format!("{}{}", self.base, token::PATH))
@@ -278,7 +322,8 @@ async fn read<T: DeserializeOwned>(mut response: reqwest::Response) -> Result<T,
         body.extend_from_slice(&chunk);
     }
     // The parser's error may quote the body, which may name a holder.
-    serde_json::from_slice(&body).map_err(|_| format!("HTTP {} with an unreadable body", response.status()))
+    serde_json::from_slice(&body)
+        .map_err(|_| format!("HTTP {} with an unreadable body", response.status()))
 }
 
 /// The error and its causes; none of them holds more than the address.

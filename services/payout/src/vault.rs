@@ -53,7 +53,8 @@ impl Vault {
         let root = hmac::Key::new(hmac::HMAC_SHA256, &key.0);
         let derive = |label: &str| hmac::sign(&root, label.as_bytes());
         Ok(Vault {
-            cipher: RandomizedNonceKey::new(&AES_256_GCM_SIV, derive("seal").as_ref()).map_err(|_| SealError)?,
+            cipher: RandomizedNonceKey::new(&AES_256_GCM_SIV, derive("seal").as_ref())
+                .map_err(|_| SealError)?,
             hashing: hmac::Key::new(hmac::HMAC_SHA256, derive("hash").as_ref()),
         })
     }
@@ -62,10 +63,20 @@ impl Vault {
     ///
     /// # Errors
     /// When encryption fails.
-    pub fn seal(&self, row_id: Uuid, number: &AccountNumber, holder: &Holder) -> Result<Vec<u8>, SealError> {
-        let sealed = Sealed { number: number.expose().to_owned(), holder: holder.0.clone() };
+    pub fn seal(
+        &self,
+        row_id: Uuid,
+        number: &AccountNumber,
+        holder: &Holder,
+    ) -> Result<Vec<u8>, SealError> {
+        let sealed = Sealed {
+            number: number.expose().to_owned(),
+            holder: holder.0.clone(),
+        };
         let mut bytes = serde_json::to_vec(&sealed).map_err(|_| SealError)?;
-        let nonce = self.cipher.seal_in_place_append_tag(Aad::from(*row_id.as_bytes()), &mut bytes);
+        let nonce = self
+            .cipher
+            .seal_in_place_append_tag(Aad::from(*row_id.as_bytes()), &mut bytes);
         let mut stored = nonce.map_err(|_| SealError)?.as_ref().to_vec();
         stored.append(&mut bytes);
         Ok(stored)
@@ -79,10 +90,16 @@ impl Vault {
         let (nonce, ciphertext) = stored.split_first_chunk::<NONCE_LEN>().ok_or(SealError)?;
         let mut bytes = ciphertext.to_vec();
         let aad = Aad::from(*row_id.as_bytes());
-        let plain = self.cipher.open_in_place(Nonce::from(nonce), aad, &mut bytes).map_err(|_| SealError)?;
+        let plain = self
+            .cipher
+            .open_in_place(Nonce::from(nonce), aad, &mut bytes)
+            .map_err(|_| SealError)?;
         // The parser's error may quote what it read.
         let sealed: Sealed = serde_json::from_slice(plain).map_err(|_| SealError)?;
-        Ok((AccountNumber::from_stored(sealed.number), Holder(sealed.holder)))
+        Ok((
+            AccountNumber::from_stored(sealed.number),
+            Holder(sealed.holder),
+        ))
     }
 
     /// Returns the hash under which an account is found again.
@@ -152,11 +169,16 @@ mod tests {
         let vault_a = vault('a');
         let row_id = Uuid::from_u128(7);
 
-        let stored = vault_a.seal(row_id, &number(), &Holder("SITI AMINAH".to_owned())).unwrap();
+        let stored = vault_a
+            .seal(row_id, &number(), &Holder("SITI AMINAH".to_owned()))
+            .unwrap();
 
         assert_eq!(vault_a.open(row_id, &stored).unwrap().0, number());
         assert!(!String::from_utf8_lossy(&stored).contains("SITI"));
-        assert!(vault_a.open(Uuid::from_u128(8), &stored).is_err(), "another row");
+        assert!(
+            vault_a.open(Uuid::from_u128(8), &stored).is_err(),
+            "another row"
+        );
         assert!(vault('b').open(row_id, &stored).is_err(), "another key");
         assert!(vault_a.open(row_id, &stored[..10]).is_err(), "cut");
     }
@@ -174,7 +196,13 @@ mod tests {
     #[test]
     fn a_key_is_64_digits() {
         assert!("0f".repeat(32).parse::<AccountKey>().is_ok());
-        for text in ["", "0f", &"0g".repeat(32), &"0f".repeat(33), &"é".repeat(32)] {
+        for text in [
+            "",
+            "0f",
+            &"0g".repeat(32),
+            &"0f".repeat(33),
+            &"é".repeat(32),
+        ] {
             assert!(text.parse::<AccountKey>().is_err(), "{text}");
         }
     }

@@ -24,8 +24,10 @@ use crate::{
     storage,
 };
 
-/// Holds that one transaction of the sweeper ends.
-const EXPIRE_CHUNK: i64 = 1_000;
+/// Runs that one transaction of the sweeper looks after, those first whose holds ran out first.
+const EXPIRE_RUNS: i64 = 100;
+/// Holds of one run that one transaction ends: more than a batch of calls can want back.
+const EXPIRE_HOLDS_PER_RUN: i64 = 1_000;
 
 /// A hold with its run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +122,7 @@ impl App {
             let due = storage::seat_holds::list_expired_runs(
                 &mut *self.db.acquire().await?,
                 now,
-                EXPIRE_CHUNK,
+                EXPIRE_RUNS,
             )
             .await?;
             if due.is_empty() {
@@ -129,10 +131,11 @@ impl App {
             let mut tx = self.db.begin().await?;
             // Runs that are being sold from at this moment give back what they need by themselves.
             let claimed = storage::runs::claim(&mut tx, &due).await?;
-            let given_back: i64 = storage::seat_holds::expire(&mut tx, &claimed, now, EXPIRE_CHUNK)
-                .await?
-                .values()
-                .sum();
+            let given_back: i64 =
+                storage::seat_holds::expire(&mut tx, &claimed, now, EXPIRE_HOLDS_PER_RUN)
+                    .await?
+                    .values()
+                    .sum();
             tx.commit().await?;
             if given_back == 0 {
                 return Ok(expired);
@@ -230,7 +233,8 @@ impl Batches {
         let short_runs = board.short_runs(batch);
         if !short_runs.is_empty() {
             let given_back =
-                storage::seat_holds::expire(&mut tx, &short_runs, now, i64::MAX).await?;
+                storage::seat_holds::expire(&mut tx, &short_runs, now, EXPIRE_HOLDS_PER_RUN)
+                    .await?;
             for (run_id, seat_count) in given_back {
                 board.give_back(run_id, seat_count);
             }

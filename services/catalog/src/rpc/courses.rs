@@ -5,7 +5,7 @@ use proto::catalog::v1::{self as pb, course_service_server::CourseService};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Rpc, convert, imports};
+use super::{Rpc, answers, convert, imports};
 
 #[tonic::async_trait]
 impl CourseService for Rpc {
@@ -17,7 +17,7 @@ impl CourseService for Rpc {
     ) -> Result<Response<pb::Course>, Status> {
         let (key, new) = convert::create_course(Principal::of(&request)?, request.get_ref())?;
         Ok(Response::new(
-            self.app.create_course(&key, new, convert::course).await?,
+            self.app.create_course(&key, new, answers::course).await?,
         ))
     }
 
@@ -26,7 +26,7 @@ impl CourseService for Rpc {
         request: Request<pb::GetCourseRequest>,
     ) -> Result<Response<pb::Course>, Status> {
         let id = convert::id(&request.into_inner().name, "courses")?;
-        Ok(Response::new(convert::course(
+        Ok(Response::new(answers::course(
             self.app.get_course(id).await?,
         )))
     }
@@ -38,7 +38,7 @@ impl CourseService for Rpc {
         let (provider_id, page) = convert::list_courses(request.into_inner())?;
         let (courses, next_page_token) = self.app.list_courses(provider_id, &page).await?;
         Ok(Response::new(pb::ListCoursesResponse {
-            courses: courses.into_iter().map(convert::course).collect(),
+            courses: courses.into_iter().map(answers::course).collect(),
             next_page_token,
         }))
     }
@@ -50,7 +50,7 @@ impl CourseService for Rpc {
         let (search, page) = convert::search_courses(request.into_inner())?;
         let (courses, next_page_token) = self.app.search_courses(&search, &page).await?;
         Ok(Response::new(pb::SearchCoursesResponse {
-            courses: courses.into_iter().map(convert::course).collect(),
+            courses: courses.into_iter().map(answers::course).collect(),
             next_page_token,
         }))
     }

@@ -29,7 +29,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use super::{Refused, convert};
+use super::{Refused, answers};
 use crate::{
     app::{App, imports::Import},
     domain::import::{self, Row},
@@ -110,7 +110,7 @@ async fn run(
         };
         if !group.rows.is_empty() {
             let results = app.import_courses(&import, &group.rows).await?;
-            let results = results.into_iter().map(convert::row_result).collect();
+            let results = results.into_iter().map(answers::row_result).collect();
             if !answer(answers, 0, results).await {
                 return Ok(());
             }

@@ -4,7 +4,7 @@ use chassis::{auth::Principal, paging::PageRequest};
 use proto::catalog::v1::{self as pb, provider_service_server::ProviderService};
 use tonic::{Request, Response, Status};
 
-use super::{Rpc, convert};
+use super::{Rpc, answers, convert};
 
 #[tonic::async_trait]
 impl ProviderService for Rpc {
@@ -15,7 +15,7 @@ impl ProviderService for Rpc {
         let (key, name) = convert::create_provider(Principal::of(&request)?, request.get_ref())?;
         Ok(Response::new(
             self.app
-                .create_provider(&key, &name, convert::provider)
+                .create_provider(&key, &name, answers::provider)
                 .await?,
         ))
     }
@@ -25,7 +25,7 @@ impl ProviderService for Rpc {
         request: Request<pb::GetProviderRequest>,
     ) -> Result<Response<pb::Provider>, Status> {
         let id = convert::id(&request.into_inner().name, "providers")?;
-        Ok(Response::new(convert::provider(
+        Ok(Response::new(answers::provider(
             self.app.get_provider(id).await?,
         )))
     }
@@ -39,7 +39,7 @@ impl ProviderService for Rpc {
         let page = PageRequest::parse(request.page_size, &request.page_token, &filter)?;
         let (providers, next_page_token) = self.app.list_providers(&page).await?;
         Ok(Response::new(pb::ListProvidersResponse {
-            providers: providers.into_iter().map(convert::provider).collect(),
+            providers: providers.into_iter().map(answers::provider).collect(),
             next_page_token,
         }))
     }

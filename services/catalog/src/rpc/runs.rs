@@ -4,7 +4,7 @@ use chassis::auth::Principal;
 use proto::catalog::v1::{self as pb, run_service_server::RunService};
 use tonic::{Request, Response, Status};
 
-use super::{Rpc, convert};
+use super::{Rpc, answers, convert};
 
 #[tonic::async_trait]
 impl RunService for Rpc {
@@ -14,7 +14,7 @@ impl RunService for Rpc {
     ) -> Result<Response<pb::Run>, Status> {
         let (key, new) = convert::create_run(Principal::of(&request)?, request.get_ref())?;
         Ok(Response::new(
-            self.app.create_run(&key, &new, convert::run).await?,
+            self.app.create_run(&key, &new, answers::run).await?,
         ))
     }
 
@@ -23,7 +23,7 @@ impl RunService for Rpc {
         request: Request<pb::GetRunRequest>,
     ) -> Result<Response<pb::Run>, Status> {
         let id = convert::id(&request.into_inner().name, "runs")?;
-        Ok(Response::new(convert::run(self.app.get_run(id).await?)))
+        Ok(Response::new(answers::run(self.app.get_run(id).await?)))
     }
 
     async fn list_runs(
@@ -33,7 +33,7 @@ impl RunService for Rpc {
         let (course_id, page) = convert::list_runs(request.into_inner())?;
         let (runs, next_page_token) = self.app.list_runs(course_id, &page).await?;
         Ok(Response::new(pb::ListRunsResponse {
-            runs: runs.into_iter().map(convert::run).collect(),
+            runs: runs.into_iter().map(answers::run).collect(),
             next_page_token,
         }))
     }
@@ -43,7 +43,7 @@ impl RunService for Rpc {
         request: Request<pb::HoldSeatRequest>,
     ) -> Result<Response<pb::SeatHold>, Status> {
         let new = convert::hold_seat(request.get_ref())?;
-        Ok(Response::new(convert::seat_hold(
+        Ok(Response::new(answers::seat_hold(
             self.app.hold_seat(new).await?,
         )))
     }
@@ -53,7 +53,7 @@ impl RunService for Rpc {
         request: Request<pb::ConfirmSeatRequest>,
     ) -> Result<Response<pb::SeatHold>, Status> {
         let id = convert::id(&request.into_inner().name, "seatHolds")?;
-        Ok(Response::new(convert::seat_hold(
+        Ok(Response::new(answers::seat_hold(
             self.app.confirm_seat(id).await?,
         )))
     }
@@ -63,7 +63,7 @@ impl RunService for Rpc {
         request: Request<pb::ReleaseSeatRequest>,
     ) -> Result<Response<pb::SeatHold>, Status> {
         let key = convert::release_seat(request.get_ref())?;
-        Ok(Response::new(convert::seat_hold(
+        Ok(Response::new(answers::seat_hold(
             self.app.release_seat(key).await?,
         )))
     }

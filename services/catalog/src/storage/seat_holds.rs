@@ -161,30 +161,34 @@ pub async fn list_expired_runs(
     .await
 }
 
-/// Ends up to `limit` holds of these runs that ran out, and returns how many seats each run got back. The caller has
-/// locked the runs. A hold that is being confirmed at this moment is waited for, and then left alone.
+/// Ends up to `limit_per_run` holds of each of these runs that ran out, and returns how many seats each run got back.
+/// The caller has locked the runs. A hold that is being confirmed at this moment is waited for, and then left alone.
 pub async fn expire(
     tx: &mut PgConnection,
     run_ids: &[Uuid],
     now: OffsetDateTime,
-    limit: i64,
+    limit_per_run: i64,
 ) -> Result<HashMap<Uuid, i64>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"WITH expired AS (
                UPDATE seat_holds
                SET state = 'EXPIRED', update_time = $2
                WHERE state = 'HELD' AND expire_time <= $2 AND id IN (
-                   SELECT id FROM seat_holds
-                   WHERE run_id = ANY($1) AND state = 'HELD' AND expire_time <= $2
-                   ORDER BY expire_time
-                   LIMIT $3
+                   SELECT due.id
+                   FROM unnest($1::uuid[]) AS named (run_id)
+                   CROSS JOIN LATERAL (
+                       SELECT id FROM seat_holds
+                       WHERE run_id = named.run_id AND state = 'HELD' AND expire_time <= $2
+                       ORDER BY expire_time
+                       LIMIT $3
+                   ) AS due
                )
                RETURNING run_id
            )
            SELECT run_id, count(*) AS "seat_count!" FROM expired GROUP BY run_id"#,
         run_ids,
         now,
-        limit,
+        limit_per_run,
     )
     .fetch_all(tx)
     .await?;

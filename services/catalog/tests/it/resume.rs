@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
-    imports::{header, import, plain, states},
+    feed::{header, import, plain, states},
     world::{World, fresh_id},
 };
 

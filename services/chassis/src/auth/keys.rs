@@ -1,168 +1,213 @@
-//! The keys that tokens are checked with, fetched from identity, and the tokens that were found good.
-//!
-//! Keys are fetched when a token names an unknown one, at most every few seconds. While identity is away, the last keys
-//! go on counting.
+//! The public keys of tokens: fetched from identity, fetched again on an unknown `kid`, kept while identity is away.
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation,
+    jwk::{Jwk, JwkSet},
+};
 use proto::identity::v1::{GetJsonWebKeySetRequest, token_service_client::TokenServiceClient};
-use sha2::{Digest, Sha256};
-use tokio::time::Instant;
+use tokio::{sync::Mutex, time::Instant};
 use tonic::transport::Channel;
 
-use super::{AUDIENCE, Claims, ISSUER, token_invalid};
+use super::{AUDIENCE, Claims, ISSUER, cache::VerifiedTokens, token_invalid};
 use crate::{Clock, status::Refusal};
 
-/// How long a failed or useless fetch keeps the next one away: unknown keys must not become a flood of calls.
-const FETCH_INTERVAL: Duration = Duration::from_secs(5);
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Good tokens that are remembered; each costs some hundred bytes. A full memory is emptied.
-const REMEMBERED_MAX: usize = 100_000;
-const TOKEN_BYTES_MAX: usize = 8_192;
+/// A stranger's token with an invented `kid` must not make us ask identity again and again.
+const FETCH_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
-/// Checks tokens. Clones share keys and memory.
+/// Clocks of two machines differ a little: a token may have been issued in our near future.
+const CLOCK_SKEW_SECONDS: i64 = 60;
+
+/// The keys by `kid`. Clones hold the same keys.
 #[derive(Clone)]
 pub struct KeyStore(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
-    source: Option<TokenServiceClient<Channel>>,
     keys: RwLock<HashMap<String, DecodingKey>>,
-    remembered: Mutex<HashMap<[u8; 32], Arc<Claims>>>,
-    last_fetch: tokio::sync::Mutex<Option<Instant>>,
+    verified: VerifiedTokens,
+    validation: Validation,
+    /// Where the keys come from; `None` when they are given.
+    identity: Option<Channel>,
+    last_fetch: Mutex<Option<Fetch>>,
+}
+
+#[derive(Clone, Copy)]
+struct Fetch {
+    time: Instant,
+    succeeded: bool,
 }
 
 impl KeyStore {
-    /// Makes a store that fetches its keys from identity over this channel.
+    /// Makes a store that asks identity, for the first time when the first token is shown.
     pub fn fetched(identity: Channel, clock: Clock) -> KeyStore {
-        KeyStore::new(Some(TokenServiceClient::new(identity)), clock)
+        KeyStore::with(Some(identity), HashMap::new(), clock)
     }
 
-    /// Makes a store of these keys alone (RFC 7517), for identity itself and for tests.
+    /// Makes a store of given keys (a JSON Web Key Set), for identity itself and for tests.
     ///
     /// # Errors
-    /// When the document is not a key set, or holds a key that cannot check.
+    /// When the document is no key set.
     pub fn fixed(document: &[u8], clock: Clock) -> Result<KeyStore, Refusal> {
-        let store = KeyStore::new(None, clock);
-        store.replace(document)?;
-        Ok(store)
+        Ok(KeyStore::with(None, read(document)?, clock))
     }
 
-    fn new(source: Option<TokenServiceClient<Channel>>, clock: Clock) -> KeyStore {
+    fn with(
+        identity: Option<Channel>,
+        keys: HashMap<String, DecodingKey>,
+        clock: Clock,
+    ) -> KeyStore {
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+        // The library would ask the machine's clock; ours is asked below.
+        validation.validate_exp = false;
         KeyStore(Arc::new(Inner {
             clock,
-            source,
-            keys: RwLock::default(),
-            remembered: Mutex::default(),
-            last_fetch: tokio::sync::Mutex::default(),
+            keys: RwLock::new(keys),
+            verified: VerifiedTokens::new(),
+            validation,
+            identity,
+            last_fetch: Mutex::new(None),
         }))
     }
 
-    /// Checks a token: signature, issuer, audience and end. One that was found good is not checked twice.
+    /// Replaces the keys, when identity has made or withdrawn one.
     ///
     /// # Errors
-    /// UNAUTHENTICATED, TOKEN_INVALID; UNAVAILABLE when its key is unknown and identity cannot be asked.
+    /// When the document is no key set.
+    pub fn replace(&self, document: &[u8]) -> Result<(), Refusal> {
+        self.put(read(document)?);
+        Ok(())
+    }
+
+    /// Fetches the keys now, so that the first call need not wait.
+    ///
+    /// # Errors
+    /// When identity is away.
+    pub async fn refresh(&self) -> Result<(), Refusal> {
+        let mut last_fetch = self.0.last_fetch.lock().await;
+        self.fetch(&mut last_fetch).await
+    }
+
+    /// Checks a token and returns its claims.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` when it does not count; `UNAVAILABLE` when its key is not known and identity is away.
     pub async fn verify(&self, token: &str) -> Result<Arc<Claims>, Refusal> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(token_invalid("the token is too long"));
-        }
-        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let claims = match self.recall(&hash) {
+        let now = self.0.clock.now().unix_timestamp();
+        let claims = match self.0.verified.find(token) {
             Some(claims) => claims,
             None => {
                 let claims = Arc::new(self.check(token).await?);
-                self.remember(hash, &claims);
+                if claims.iat > now + CLOCK_SKEW_SECONDS {
+                    return Err(token_invalid("the token was issued in the future"));
+                }
+                self.0.verified.insert(token, Arc::clone(&claims), now);
                 claims
             }
         };
-        if claims.exp <= self.0.clock.now().unix_timestamp() {
+        if claims.exp <= now {
             return Err(token_invalid("the token has expired"));
         }
         Ok(claims)
     }
 
     async fn check(&self, token: &str) -> Result<Claims, Refusal> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| token_invalid("the token is damaged"))?;
-        let kid = header.kid.ok_or_else(|| token_invalid("the token names no key"))?;
-        let key = match self.key(&kid) {
+        let header = jsonwebtoken::decode_header(token)
+            .map_err(|_| token_invalid("the token is not a JWT"))?;
+        let kid = header
+            .kid
+            .ok_or_else(|| token_invalid("the token names no key"))?;
+        let key = match self.find(&kid) {
             Some(key) => key,
-            None => {
-                self.fetch().await?;
-                self.key(&kid).ok_or_else(|| token_invalid("the token is signed by an unknown key"))?
-            }
+            None => self.fetch_key(&kid).await?,
         };
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_issuer(&[ISSUER]);
-        // The end is checked against the service's own clock, which a test stack may move.
-        validation.validate_exp = false;
-        let decoded = jsonwebtoken::decode::<Claims>(token, &key, &validation)
-            .map_err(|_| token_invalid("the token is not valid"))?;
-        Ok(decoded.claims)
+        let checked = jsonwebtoken::decode::<Claims>(token, &key, &self.0.validation)
+            .map_err(|error| token_invalid("the token is not valid").because(error))?;
+        Ok(checked.claims)
     }
 
-    fn key(&self, kid: &str) -> Option<DecodingKey> {
+    fn find(&self, kid: &str) -> Option<DecodingKey> {
         let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
         keys.get(kid).cloned()
     }
 
-    /// Fetches the keys, unless that was done a moment ago. Callers that arrive meanwhile wait for the one fetch.
-    async fn fetch(&self) -> Result<(), Refusal> {
-        let Some(source) = &self.0.source else { return Ok(()) };
+    async fn fetch_key(&self, kid: &str) -> Result<DecodingKey, Refusal> {
+        let unknown = || token_invalid("the token's key is unknown");
+        if self.0.identity.is_none() {
+            return Err(unknown());
+        }
+        // One asks, the others wait for what comes.
         let mut last_fetch = self.0.last_fetch.lock().await;
-        if last_fetch.is_some_and(|last| last.elapsed() < FETCH_INTERVAL) {
-            return Ok(());
+        if let Some(key) = self.find(kid) {
+            return Ok(key);
         }
-        let call = source.clone();
-        let answer = tokio::time::timeout(FETCH_TIMEOUT, async move {
-            let mut call = call;
-            call.get_json_web_key_set(GetJsonWebKeySetRequest {}).await
-        })
-        .await;
-        match answer {
-            Ok(Ok(keys)) => {
-                *last_fetch = Some(Instant::now());
-                self.replace(&keys.into_inner().document)
+        match *last_fetch {
+            Some(fetch) if fetch.time.elapsed() < FETCH_INTERVAL_MIN => {
+                if !fetch.succeeded {
+                    return Err(Refusal::unavailable(
+                        "identity",
+                        "the keys were not fetched",
+                    ));
+                }
             }
-            Ok(Err(status)) => Err(Refusal::unavailable("identity", status)),
-            Err(elapsed) => Err(Refusal::unavailable("identity", elapsed)),
+            Some(_) | None => self.fetch(&mut last_fetch).await?,
         }
+        self.find(kid).ok_or_else(unknown)
     }
 
-    fn replace(&self, document: &[u8]) -> Result<(), Refusal> {
-        let set: JwkSet = serde_json::from_slice(document).map_err(Refusal::internal)?;
-        let mut keys = HashMap::new();
-        for jwk in &set.keys {
-            if let Some(kid) = &jwk.common.key_id {
-                keys.insert(kid.clone(), DecodingKey::from_jwk(jwk).map_err(Refusal::internal)?);
-            }
-        }
-        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    async fn fetch(&self, last_fetch: &mut Option<Fetch>) -> Result<(), Refusal> {
+        let Some(identity) = &self.0.identity else {
+            return Ok(());
+        };
+        let fetched = ask(identity).await;
+        *last_fetch = Some(Fetch {
+            time: Instant::now(),
+            succeeded: fetched.is_ok(),
+        });
+        self.put(fetched?);
         Ok(())
     }
 
-    fn recall(&self, hash: &[u8; 32]) -> Option<Arc<Claims>> {
-        let remembered = self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.get(hash).cloned()
-    }
-
-    fn remember(&self, hash: [u8; 32], claims: &Arc<Claims>) {
-        let mut remembered = self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() >= REMEMBERED_MAX {
-            remembered.clear();
+    fn put(&self, keys: HashMap<String, DecodingKey>) {
+        let mut held = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if held.keys().any(|kid| !keys.contains_key(kid)) {
+            self.0.verified.clear();
         }
-        remembered.insert(hash, Arc::clone(claims));
+        *held = keys;
     }
+}
+
+async fn ask(identity: &Channel) -> Result<HashMap<String, DecodingKey>, Refusal> {
+    let answer = TokenServiceClient::new(identity.clone())
+        .get_json_web_key_set(GetJsonWebKeySetRequest {})
+        .await
+        .map_err(|status| Refusal::unavailable("identity", status))?;
+    read(&answer.into_inner().document)
+}
+
+fn read(document: &[u8]) -> Result<HashMap<String, DecodingKey>, Refusal> {
+    let set: JwkSet = serde_json::from_slice(document).map_err(Refusal::internal)?;
+    let key = |jwk: &Jwk| {
+        let kid = jwk.common.key_id.clone().unwrap_or_default();
+        Ok((kid, DecodingKey::from_jwk(jwk).map_err(Refusal::internal)?))
+    };
+    set.keys.iter().map(key).collect()
 }
 
 impl fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyStore")
+        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        f.debug_tuple("KeyStore")
+            .field(&keys.keys().collect::<Vec<_>>())
+            .finish()
     }
 }

@@ -49,7 +49,10 @@ impl TokenSource {
     pub(super) async fn get(&self) -> Result<HeaderValue, Status> {
         let mut token = self.0.token.lock().await;
         let now = self.0.clock.now();
-        if let Some(token) = token.as_ref().filter(|token| now + MARGIN < token.expire_time) {
+        if let Some(token) = token
+            .as_ref()
+            .filter(|token| now + MARGIN < token.expire_time)
+        {
             return Ok(token.header.clone());
         }
         let fetched = self.fetch().await?;
@@ -79,12 +82,14 @@ impl TokenSource {
             .await
             .map_err(|status| Refusal::peer("identity", status))?
             .into_inner();
-        let mut header = HeaderValue::try_from(format!("Bearer {}", issued.access_token)).map_err(Refusal::internal)?;
+        let mut header = HeaderValue::try_from(format!("Bearer {}", issued.access_token))
+            .map_err(Refusal::internal)?;
         header.set_sensitive(true);
         let expire_time = issued.expire_time.unwrap_or_default().seconds;
         Ok(Token {
             header,
-            expire_time: OffsetDateTime::from_unix_timestamp(expire_time).map_err(Refusal::internal)?,
+            expire_time: OffsetDateTime::from_unix_timestamp(expire_time)
+                .map_err(Refusal::internal)?,
         })
     }
 }

@@ -17,11 +17,17 @@ pub(super) fn service(clock: Clock) -> ClockServiceServer<impl ClockService> {
 
 #[tonic::async_trait]
 impl ClockService for MovableClock {
-    async fn get_clock(&self, _request: Request<pb::GetClockRequest>) -> Result<Response<pb::Clock>, Status> {
+    async fn get_clock(
+        &self,
+        _request: Request<pb::GetClockRequest>,
+    ) -> Result<Response<pb::Clock>, Status> {
         Ok(Response::new(self.read()))
     }
 
-    async fn advance_clock(&self, request: Request<pb::AdvanceClockRequest>) -> Result<Response<pb::Clock>, Status> {
+    async fn advance_clock(
+        &self,
+        request: Request<pb::AdvanceClockRequest>,
+    ) -> Result<Response<pb::Clock>, Status> {
         let to = request.into_inner().to.and_then(|to| {
             let whole = OffsetDateTime::from_unix_timestamp(to.seconds).ok()?;
             whole.checked_add(Duration::nanoseconds(i64::from(to.nanos)))

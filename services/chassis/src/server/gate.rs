@@ -2,8 +2,8 @@
 //!
 //! 1. trace: a span per call, child of the caller's `traceparent`;
 //! 2. log and metrics: once per call, with the whole chain of causes in the log and none of it in the answer;
-//! 3. panic: becomes INTERNAL, the process lives on;
-//! 4. deadline: the caller's `grpc-timeout`, bounded by the process' own; late is DEADLINE_EXCEEDED;
+//! 3. panic: becomes `INTERNAL`, the process lives on;
+//! 4. deadline: the caller's `grpc-timeout`, bounded by the process' own; late is `DEADLINE_EXCEEDED`;
 //! 5. limit: as many calls in work as the process can carry, all others are refused at once;
 //! 6. permission: the method's option against the caller's token.
 //!
@@ -18,19 +18,24 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Request, Response, header};
-use http_body_util::BodyExt;
 use opentelemetry::{
-    KeyValue, global,
+    global,
     metrics::{Counter, Histogram},
 };
-use tokio::{sync::Semaphore, time::Instant};
-use tonic::{Code, Status, body::Body, service::Routes};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tonic::{Status, body::Body, service::Routes};
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use super::{
+    body::{CallBody, InWork},
+    observation::Observation,
+};
 use crate::{
-    auth::{KeyStore, Method, Permissions, Principal, token_invalid},
+    auth::{Access, KeyStore, Method, Permissions, Principal},
     config::ProcessConfig,
     deadline, status,
     status::Refusal,
@@ -38,13 +43,17 @@ use crate::{
 };
 
 const GRPC_TIMEOUT: &str = "grpc-timeout";
+const TRACEPARENT: &str = "traceparent";
+
+/// The longest that is kept back of a caller's time, so that `DEADLINE_EXCEEDED` reaches him before he gives up.
+const WAY_BACK_MAX: Duration = Duration::from_millis(20);
 
 /// The gate as a layer; one per server.
 #[derive(Clone)]
 pub(super) struct Gate(Arc<Rules>);
 
 struct Rules {
-    permissions: Permissions,
+    permissions: &'static Permissions,
     keys: KeyStore,
     calls: Arc<Semaphore>,
     request_timeout: Duration,
@@ -61,7 +70,11 @@ pub(super) struct Gated {
 }
 
 impl Gate {
-    pub(super) fn new(config: &ProcessConfig, permissions: Permissions, keys: KeyStore) -> Gate {
+    pub(super) fn new(
+        config: &ProcessConfig,
+        permissions: &'static Permissions,
+        keys: KeyStore,
+    ) -> Gate {
         let meter = global::meter("chassis");
         Gate(Arc::new(Rules {
             permissions,
@@ -72,7 +85,7 @@ impl Gate {
             duration: meter
                 .f64_histogram("rpc.server.duration")
                 .with_unit("s")
-                .with_description("How long calls take until their answer's head.")
+                .with_description("How long calls take until their last message.")
                 .build(),
             refused: meter
                 .u64_counter("rpc.server.shed")
@@ -108,7 +121,8 @@ impl Service<Request<Body>> for Gated {
         let routes = std::mem::replace(&mut self.routes, clone);
         let rules = Arc::clone(&self.rules);
         let span = span_of(&request);
-        Box::pin(async move { Ok(answer(rules, routes, request).await) }.instrument(span))
+        let in_span = span.clone();
+        Box::pin(async move { Ok(answer(rules, routes, request, span).await) }.instrument(in_span))
     }
 }
 
@@ -121,35 +135,51 @@ fn span_of(request: &Request<Body>) -> Span {
         rpc.method = path,
         trace_id = tracing::field::Empty
     );
-    let _ = span.set_parent(telemetry::extract(request.headers()));
-    if let Some(trace_id) = telemetry::trace_id(&span.context()) {
-        span.record("trace_id", trace_id);
-    }
+    let traceparent = request.headers().get(TRACEPARENT);
+    telemetry::continue_trace(&span, traceparent.and_then(|value| value.to_str().ok()));
     span
 }
 
-async fn answer(rules: Arc<Rules>, routes: Routes, request: Request<Body>) -> Response<Body> {
-    let started = Instant::now();
+async fn answer(
+    rules: Arc<Rules>,
+    routes: Routes,
+    request: Request<Body>,
+    span: Span,
+) -> Response<Body> {
     let path = request.uri().path().to_owned();
-    let worked = AssertUnwindSafe(work(&rules, routes, request, &path)).catch_unwind().await;
-    let response = match worked {
+    let method = rules.permissions.find(&path);
+    let observed = if method.is_some() || is_exempt(&path) {
+        path.as_str()
+    } else {
+        "unknown"
+    };
+    let mut call = InWork {
+        observation: Observation::new(observed, &rules.duration),
+        span,
+        limits: None,
+    };
+
+    let worked = AssertUnwindSafe(work(&rules, routes, request, &path, &mut call.limits));
+    let response = match worked.catch_unwind().await {
         Ok(Ok(response)) => response,
         Ok(Err(refusal)) => Status::from(refusal).into_http(),
         Err(payload) => {
-            let text = task::panic_text(payload.as_ref()).to_owned();
+            let text = task::panic_text(payload.as_ref());
             Status::from(Refusal::internal(format!("panic: {text}"))).into_http()
         }
     };
-    let code = code_of(&response);
-    log_once(&path, code, &response);
-    rules.duration.record(
-        started.elapsed().as_secs_f64(),
-        &[
-            KeyValue::new("rpc.method", path),
-            KeyValue::new("rpc.grpc.status_code", i64::from(i32::from(code))),
-        ],
-    );
-    response
+    // A failure without a message has its status in the head, and inside the process its source beside it.
+    let failure = match response.extensions().get::<Status>() {
+        Some(status) => Some(status.clone()),
+        None => Status::from_header_map(response.headers()),
+    };
+    match failure {
+        Some(status) => {
+            call.observation.fail(&status);
+            response
+        }
+        None => response.map(|body| Body::new(CallBody::new(body, call))),
+    }
 }
 
 async fn work(
@@ -157,40 +187,52 @@ async fn work(
     routes: Routes,
     mut request: Request<Body>,
     path: &str,
+    limits: &mut Option<(Instant, OwnedSemaphorePermit)>,
 ) -> Result<Response<Body>, Refusal> {
-    if path.starts_with("/grpc.health.") || path.starts_with("/grpc.reflection.") {
+    if is_exempt(path) {
         return Ok(call(routes, request).await);
     }
-    let method = rules.permissions.of(path);
-    let limit = if method.streaming { rules.stream_timeout } else { rules.request_timeout };
-    let asked = request.headers().get(GRPC_TIMEOUT).and_then(|value| value.to_str().ok());
-    let limit = asked.and_then(deadline::parse_timeout).map_or(limit, |asked| asked.min(limit));
-    let deadline = Instant::now() + limit;
+    // What the contract does not know is not called either, whatever is mounted.
+    let Some(method) = rules.permissions.find(path) else {
+        return Ok(status::unimplemented().into_http());
+    };
+    let longest = if method.streaming {
+        rules.stream_timeout
+    } else {
+        rules.request_timeout
+    };
+    let until = Instant::now() + time_limit(request.headers(), longest);
 
     let permit = Arc::clone(&rules.calls).try_acquire_owned().map_err(|_| {
         rules.refused.add(1, &[]);
         Refusal::overloaded()
     })?;
+    *limits = Some((until, permit));
     let admitted = async {
-        let principal = admit(rules, &method, request.headers()).await?;
+        let principal = admit(rules, method, request.headers()).await?;
         request.extensions_mut().insert(principal);
-        // tonic's own timer answers CANCELLED; the deadline is kept here instead.
-        request.headers_mut().remove(GRPC_TIMEOUT);
-        Ok::<_, Refusal>(deadline::scope(deadline, call(routes, request)).await)
+        Ok::<_, Refusal>(call(routes, request).await)
     };
-    let response = tokio::time::timeout_at(deadline, admitted)
+    tokio::time::timeout_at(until, deadline::scope(until, admitted))
         .await
-        .map_err(|_| Refusal::deadline_exceeded())??;
-    if !method.streaming {
-        return Ok(response);
+        .map_err(|_| Refusal::deadline_exceeded())?
+}
+
+fn is_exempt(path: &str) -> bool {
+    path.starts_with("/grpc.health.") || path.starts_with("/grpc.reflection.")
+}
+
+/// Returns how long a call may take: what its caller grants, less the way back, and no longer than `longest`.
+///
+/// Less also because tonic keeps the caller's time as well, outside of this gate, and would answer `CANCELLED`.
+fn time_limit(headers: &HeaderMap, longest: Duration) -> Duration {
+    let granted = headers
+        .get(GRPC_TIMEOUT)
+        .and_then(|value| value.to_str().ok());
+    match granted.and_then(deadline::parse_timeout) {
+        None => longest,
+        Some(granted) => (granted - WAY_BACK_MAX.min(granted / 10)).min(longest),
     }
-    // A stream is in work until its last message.
-    Ok(response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _in_work = &permit;
-            frame
-        }))
-    }))
 }
 
 async fn call(mut routes: Routes, request: Request<Body>) -> Response<Body> {
@@ -201,41 +243,15 @@ async fn call(mut routes: Routes, request: Request<Body>) -> Response<Body> {
 }
 
 async fn admit(rules: &Rules, method: &Method, headers: &HeaderMap) -> Result<Principal, Refusal> {
-    if method.is_public() {
-        return Ok(Principal::anonymous());
+    // A public method asks for no token, and a stale one must not keep its bearer from asking for a fresh one.
+    if method.access == Access::Public {
+        return method.admit(None);
     }
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .ok_or_else(|| token_invalid("a bearer token is required"))?;
-    let claims = rules.keys.verify(token).await?;
-    method.admit(&claims)
-}
-
-/// Reads the code of an answer that has failed before its first message; a stream that fails later looks fine here.
-fn code_of(response: &Response<Body>) -> Code {
-    let header = response.headers().get("grpc-status");
-    header.map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()))
-}
-
-fn log_once(path: &str, code: Code, response: &Response<Body>) {
-    if code == Code::Ok {
-        return;
-    }
-    let status = response.extensions().get::<Status>();
-    let reason = status.and_then(status::reason_of).unwrap_or_default();
-    let cause = status
-        .and_then(|status| std::error::Error::source(status).map(status::chain))
-        .unwrap_or_default();
-    let code = format!("{code:?}");
-    let (method, reason, cause) = (path, reason.as_str(), cause.as_str());
-    match code.as_str() {
-        "Internal" | "Unknown" | "DataLoss" => {
-            tracing::error!(rpc.method = method, rpc.code = code, reason, cause, "call failed");
-        }
-        "Unavailable" | "DeadlineExceeded" => {
-            tracing::warn!(rpc.method = method, rpc.code = code, reason, cause, "call failed");
-        }
-        _ => tracing::debug!(rpc.method = method, rpc.code = code, reason, cause, "call refused"),
+    let header = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    match header.and_then(|value| value.strip_prefix("Bearer ")) {
+        None => method.admit(None),
+        Some(token) => method.admit(Some(&*rules.keys.verify(token).await?)),
     }
 }

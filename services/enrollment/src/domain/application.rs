@@ -214,19 +214,6 @@ mod tests {
     }
 
     #[test]
-    fn zz_bench() {
-        let p = person();
-        let content = include_str!("../../../../deploy/schemes/prakerja-2023.toml");
-        let scheme = scheme_file::parse("x", content).unwrap();
-        let t = std::time::Instant::now();
-        for _ in 0..2000 { let f = p.for_rules(&scheme.fact_kinds, false); std::hint::black_box(scheme.rules.broken_by(&f)); }
-        eprintln!("rules {:?}", t.elapsed() / 2000);
-        let f = p.for_rules(&scheme.fact_kinds, false);
-        let t = std::time::Instant::now();
-        for _ in 0..2000 { std::hint::black_box(super::super::rule::FactContext::new(&f)); }
-        eprintln!("context {:?}", t.elapsed() / 2000);
-    }
-    #[test]
     fn a_decision_can_be_made_again_from_what_it_keeps() {
         let decision = decide(&person(), false);
 

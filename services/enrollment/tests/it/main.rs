@@ -1,6 +1,10 @@
 //! enrollment over its own RPCs: a fresh database a test, an in-process server, fakes of the three peers.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it goes wrong")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops where it goes wrong"
+)]
 
 mod peers;
 mod world;
@@ -28,4 +32,3 @@ mod campaigns;
 mod events;
 
 mod access;
-mod scale;

@@ -111,7 +111,7 @@ impl World {
             &process_config(),
             tokens.key_store(),
             clock.clone(),
-            Readiness::new(&[]),
+            Readiness::new(),
         );
         let server = enrollment::mount(server, &app);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

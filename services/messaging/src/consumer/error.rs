@@ -36,24 +36,39 @@ impl HandleError {
 /// our statement or in the event: `Reject`.
 impl From<sqlx::Error> for HandleError {
     fn from(error: sqlx::Error) -> HandleError {
-        let reason = match &error {
-            sqlx::Error::RowNotFound => return HandleError::Missing("a row".to_owned()),
-            sqlx::Error::Database(database) => match judge(&**database) {
+        if matches!(error, sqlx::Error::RowNotFound) {
+            return HandleError::Missing("a row".to_owned());
+        }
+        let reason = match error.as_database_error() {
+            Some(database) => match judge(database) {
                 Judgement::Passing => return HandleError::retry(error),
-                Judgement::NotThere => return HandleError::Missing(reason_of(&**database)),
-                Judgement::Mistake => reason_of(&**database),
+                Judgement::NotThere => return HandleError::Missing(reason_of(database)),
+                Judgement::Mistake => reason_of(database),
             },
-            sqlx::Error::ColumnDecode { .. }
+            None if is_misfit(&error) => "a value does not fit the statement".to_owned(),
+            None => return HandleError::retry(error),
+        };
+        // The dead letter names only the rule; the log has the whole text.
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "a handler's statement was refused"
+        );
+        HandleError::Reject(reason)
+    }
+}
+
+/// Says whether our code and the statement do not agree about a value; what else goes wrong on this side of the
+/// connection is the connection.
+fn is_misfit(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::ColumnDecode { .. }
             | sqlx::Error::ColumnNotFound(_)
             | sqlx::Error::ColumnIndexOutOfBounds { .. }
             | sqlx::Error::TypeNotFound { .. }
             | sqlx::Error::Decode(_)
-            | sqlx::Error::Encode(_) => "a value does not fit the statement".to_owned(),
-            _ => return HandleError::retry(error),
-        };
-        tracing::error!(error = &error as &dyn std::error::Error, "a handler's statement was refused");
-        HandleError::Reject(reason)
-    }
+            | sqlx::Error::Encode(_)
+    )
 }
 
 enum Judgement {
@@ -68,7 +83,9 @@ fn judge(error: &dyn DatabaseError) -> Judgement {
         b"23503" => Judgement::NotThere,
         // Data, integrity, syntax and missing objects, what our triggers raise, and what this state of a transaction
         // does not allow (which is what a swallowed error leaves behind).
-        [b'2', b'2' | b'3' | b'5', ..] | [b'4', b'2', ..] | [b'P', b'0', ..] if code != "25006" => Judgement::Mistake,
+        [b'2', b'2' | b'3' | b'5', ..] | [b'4', b'2', ..] | [b'P', b'0', ..] if code != "25006" => {
+            Judgement::Mistake
+        }
         // Connections, resources, conflicts, shutdown; 25006 is a server that has become a stand-by.
         _ => Judgement::Passing,
     }

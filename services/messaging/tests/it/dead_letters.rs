@@ -19,7 +19,10 @@ use uuid::Uuid;
 use crate::stage::{DEAD, QUEUE, Recorder, Stage, message_of, number, sql};
 
 #[sqlx::test]
-async fn a_poison_message_is_set_apart_and_the_others_have_their_effect(_: PgPoolOptions, options: PgConnectOptions) {
+async fn a_poison_message_is_set_apart_and_the_others_have_their_effect(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
     let stage = Stage::new(options).await;
     stage.tell("things/1", 1).await;
     stage.tell_note("things/1", 2, "reject").await;
@@ -31,9 +34,15 @@ async fn a_poison_message_is_set_apart_and_the_others_have_their_effect(_: PgPoo
 
     stage.await_effects("things/1", &[1, 3]).await;
     let letter = stage.fetch(DEAD).await;
-    assert_eq!(letter.header("bekal-dead-reason").as_deref(), Some("the note says so"));
+    assert_eq!(
+        letter.header("bekal-dead-reason").as_deref(),
+        Some("the note says so")
+    );
     assert_eq!(letter.header("bekal-attempts").as_deref(), Some("1"));
-    assert_eq!(letter.header("cloudEvents:subject").as_deref(), Some("things/1"));
+    assert_eq!(
+        letter.header("cloudEvents:subject").as_deref(),
+        Some("things/1")
+    );
     assert_eq!(letter.content_type(), Some("application/protobuf"));
     assert!(letter.has_header("bekal-first-failure-time") && letter.has_header("bekal-dead-time"));
 }
@@ -59,16 +68,36 @@ async fn dead_letters_are_replayed_by_one_command(_: PgPoolOptions, options: PgC
     stage.await_waiting(DEAD, 3).await;
 
     // Replayed into a service that still has its mistake, they die again, and the command comes to its end.
-    assert_eq!(dead_letters::replay(&stage.broker(), QUEUE, u32::MAX).await.unwrap(), 3);
+    assert_eq!(
+        dead_letters::replay(&stage.broker(), QUEUE, u32::MAX)
+            .await
+            .unwrap(),
+        3
+    );
     stage.await_waiting(DEAD, 3).await;
     stage.stop(broken).await;
     stage.taker_with(Mended(Recorder::default())).await;
-    assert_eq!(dead_letters::replay(&stage.broker(), DEAD, 1).await.unwrap(), 1);
+    assert_eq!(
+        dead_letters::replay(&stage.broker(), DEAD, 1)
+            .await
+            .unwrap(),
+        1
+    );
     stage.await_effects("things/1", &[1]).await;
-    assert_eq!(dead_letters::replay(&stage.broker(), QUEUE, u32::MAX).await.unwrap(), 2);
+    assert_eq!(
+        dead_letters::replay(&stage.broker(), QUEUE, u32::MAX)
+            .await
+            .unwrap(),
+        2
+    );
 
     stage.await_effects("things/1", &[1, 2, 3]).await;
-    assert_eq!(dead_letters::replay(&stage.broker(), QUEUE, u32::MAX).await.unwrap(), 0);
+    assert_eq!(
+        dead_letters::replay(&stage.broker(), QUEUE, u32::MAX)
+            .await
+            .unwrap(),
+        0
+    );
 }
 
 #[sqlx::test]
@@ -81,7 +110,10 @@ async fn a_message_that_is_no_event_is_set_apart(_: PgPoolOptions, options: PgCo
     stage.put(QUEUE, BasicProperties::default(), b"hello").await;
 
     let letter = stage.fetch(DEAD).await;
-    assert_eq!(letter.header("bekal-dead-reason").as_deref(), Some("not an event: the attribute specversion is missing"));
+    assert_eq!(
+        letter.header("bekal-dead-reason").as_deref(),
+        Some("not an event: the attribute specversion is missing")
+    );
     assert_eq!(letter.body(), b"hello");
 }
 
@@ -92,14 +124,22 @@ async fn a_damaged_body_is_set_apart(_: PgPoolOptions, options: PgConnectOptions
     stage.taker().await;
     stage.await_queue(QUEUE).await;
 
-    stage.put(QUEUE, message_of(Uuid::now_v7(), "things/1"), &[0xff, 0xff]).await;
+    stage
+        .put(QUEUE, message_of(Uuid::now_v7(), "things/1"), &[0xff, 0xff])
+        .await;
 
     let reason = stage.fetch(DEAD).await.header("bekal-dead-reason").unwrap();
-    assert!(reason.starts_with("the body of bekal.test.v1.Changed is damaged"), "{reason}");
+    assert!(
+        reason.starts_with("the body of bekal.test.v1.Changed is damaged"),
+        "{reason}"
+    );
 }
 
 #[sqlx::test]
-async fn a_handler_that_panics_costs_its_event_and_not_the_process(_: PgPoolOptions, options: PgConnectOptions) {
+async fn a_handler_that_panics_costs_its_event_and_not_the_process(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
     let stage = Stage::new(options).await;
     stage.teller().await;
     let tasks = stage.taker().await;
@@ -108,12 +148,22 @@ async fn a_handler_that_panics_costs_its_event_and_not_the_process(_: PgPoolOpti
     stage.tell("things/1", 2).await;
 
     stage.await_effects("things/1", &[2]).await;
-    assert_eq!(stage.fetch(DEAD).await.header("bekal-dead-reason").as_deref(), Some("the handler panicked"));
+    assert_eq!(
+        stage
+            .fetch(DEAD)
+            .await
+            .header("bekal-dead-reason")
+            .as_deref(),
+        Some("the handler panicked")
+    );
     stage.stop(tasks).await;
 }
 
 #[sqlx::test]
-async fn an_error_that_a_handler_swallows_is_not_taken_for_an_effect(_: PgPoolOptions, options: PgConnectOptions) {
+async fn an_error_that_a_handler_swallows_is_not_taken_for_an_effect(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
     let stage = Stage::new(options).await;
     stage.teller().await;
     stage.taker().await;
@@ -121,14 +171,24 @@ async fn an_error_that_a_handler_swallows_is_not_taken_for_an_effect(_: PgPoolOp
     stage.tell_note("things/1", 1, "swallow").await;
 
     let letter = stage.fetch(DEAD).await;
-    assert_eq!(letter.header("bekal-dead-reason").as_deref(), Some("the database refused (25P02)"));
+    assert_eq!(
+        letter.header("bekal-dead-reason").as_deref(),
+        Some("the database refused (25P02)")
+    );
     assert_eq!(number(&stage.pool, "SELECT count(*) FROM inbox").await, 0);
 }
 
 #[sqlx::test]
-async fn an_event_whose_need_never_comes_is_given_up_in_the_end(_: PgPoolOptions, options: PgConnectOptions) {
+async fn an_event_whose_need_never_comes_is_given_up_in_the_end(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
     let stage = Stage::new(options).await;
-    sql(&stage.pool, "CREATE TABLE parents (id text); CREATE TABLE children (parent text)").await;
+    sql(
+        &stage.pool,
+        "CREATE TABLE parents (id text); CREATE TABLE children (parent text)",
+    )
+    .await;
     stage.teller().await;
     stage.taker().await;
     stage.await_queue(QUEUE).await;
@@ -136,20 +196,44 @@ async fn an_event_whose_need_never_comes_is_given_up_in_the_end(_: PgPoolOptions
     // As it comes back from the last of its waits, three hours later.
     let id = Uuid::now_v7();
     let mut headers = message_of(id, "things/1").headers().clone().unwrap();
-    headers.insert("bekal-attempts".into(), lapin::types::AMQPValue::LongLongInt(31));
-    headers.insert("bekal-first-failure-time".into(), lapin::types::AMQPValue::LongString("2026-11-24T07:00:00Z".into()));
-    let body = prost::Message::encode_to_vec(&crate::stage::Changed { version: 1, note: "after things/0".to_owned() });
-    stage.put(QUEUE, message_of(id, "things/1").with_headers(headers), &body).await;
+    headers.insert(
+        "bekal-attempts".into(),
+        lapin::types::AMQPValue::LongLongInt(31),
+    );
+    headers.insert(
+        "bekal-first-failure-time".into(),
+        lapin::types::AMQPValue::LongString("2026-11-24T07:00:00Z".into()),
+    );
+    let body = prost::Message::encode_to_vec(&crate::stage::Changed {
+        version: 1,
+        note: "after things/0".to_owned(),
+    });
+    stage
+        .put(
+            QUEUE,
+            message_of(id, "things/1").with_headers(headers),
+            &body,
+        )
+        .await;
 
     let letter = stage.fetch(DEAD).await;
-    assert_eq!(letter.header("bekal-dead-reason").as_deref(), Some("the parent things/0"));
+    assert_eq!(
+        letter.header("bekal-dead-reason").as_deref(),
+        Some("the parent things/0")
+    );
     assert_eq!(letter.header("bekal-attempts").as_deref(), Some("32"));
-    assert_eq!(letter.header("bekal-first-failure-time").as_deref(), Some("2026-11-24T07:00:00Z"));
+    assert_eq!(
+        letter.header("bekal-first-failure-time").as_deref(),
+        Some("2026-11-24T07:00:00Z")
+    );
 }
 
 /// What a process does that dies of the same message again and again.
 #[sqlx::test]
-async fn a_message_that_comes_back_too_often_is_given_up_by_the_broker(_: PgPoolOptions, options: PgConnectOptions) {
+async fn a_message_that_comes_back_too_often_is_given_up_by_the_broker(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
     let stage = Stage::new(options).await;
     stage.teller().await;
     stage.await_queue(QUEUE).await;
@@ -158,22 +242,38 @@ async fn a_message_that_comes_back_too_often_is_given_up_by_the_broker(_: PgPool
 
     let (_connection, channel) = stage.channel().await;
     let options = BasicConsumeOptions::default();
-    let mut deliveries = channel.basic_consume(QUEUE.into(), "".into(), options, FieldTable::default()).await.unwrap();
+    let mut deliveries = channel
+        .basic_consume(QUEUE.into(), "".into(), options, FieldTable::default())
+        .await
+        .unwrap();
     let mut returned = 0;
     // Until the broker delivers it no more.
     while let Ok(Some(letter)) = timeout(Duration::from_secs(2), deliveries.next()).await {
-        letter.unwrap().nack(BasicNackOptions { multiple: false, requeue: true }).await.unwrap();
+        letter
+            .unwrap()
+            .nack(BasicNackOptions {
+                multiple: false,
+                requeue: true,
+            })
+            .await
+            .unwrap();
         returned += 1;
     }
 
     assert_eq!(returned, 201);
     let letter = stage.fetch(DEAD).await;
     assert!(letter.has_header("x-death"));
-    assert_eq!(letter.header("cloudEvents:subject").as_deref(), Some("things/1"));
+    assert_eq!(
+        letter.header("cloudEvents:subject").as_deref(),
+        Some("things/1")
+    );
 }
 
 #[sqlx::test]
-async fn a_passing_fault_holds_the_event_and_what_follows(_: PgPoolOptions, options: PgConnectOptions) {
+async fn a_passing_fault_holds_the_event_and_what_follows(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
     /// Fails until it is told that the fault has passed.
     struct Faulty {
         recorder: Recorder,
@@ -191,8 +291,15 @@ async fn a_passing_fault_holds_the_event_and_what_follows(_: PgPoolOptions, opti
     }
     let stage = Stage::new(options).await;
     stage.teller().await;
-    let (failed, passed) = (Arc::new(Notify::new()), Arc::new(std::sync::atomic::AtomicBool::new(false)));
-    let faulty = Faulty { recorder: Recorder::default(), failed: Arc::clone(&failed), passed: Arc::clone(&passed) };
+    let (failed, passed) = (
+        Arc::new(Notify::new()),
+        Arc::new(std::sync::atomic::AtomicBool::new(false)),
+    );
+    let faulty = Faulty {
+        recorder: Recorder::default(),
+        failed: Arc::clone(&failed),
+        passed: Arc::clone(&passed),
+    };
     stage.taker_with(faulty).await;
 
     for version in 1..=5 {

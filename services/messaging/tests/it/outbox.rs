@@ -7,15 +7,22 @@ use crate::stage::{Changed, NOW, number, numbers};
 
 #[sqlx::test]
 async fn an_event_is_there_if_and_only_if_its_transaction_commits(pool: PgPool) {
-    let event = Changed { version: 1, note: String::new() };
+    let event = Changed {
+        version: 1,
+        note: String::new(),
+    };
 
     let mut tx = pool.begin().await.unwrap();
-    outbox::append(&mut tx, "things/1", NOW, &event).await.unwrap();
+    outbox::append(&mut tx, "things/1", NOW, &event)
+        .await
+        .unwrap();
     tx.rollback().await.unwrap();
     assert_eq!(number(&pool, "SELECT count(*) FROM outbox").await, 0);
 
     let mut tx = pool.begin().await.unwrap();
-    outbox::append(&mut tx, "things/1", NOW, &event).await.unwrap();
+    outbox::append(&mut tx, "things/1", NOW, &event)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     assert_eq!(
         number(
@@ -31,12 +38,19 @@ async fn an_event_is_there_if_and_only_if_its_transaction_commits(pool: PgPool) 
 
 #[sqlx::test]
 async fn events_appended_together_keep_their_order(pool: PgPool) {
-    let events: Vec<Changed> = (0..1000).map(|version| Changed { version, note: String::new() }).collect();
+    let events: Vec<Changed> = (0..1000)
+        .map(|version| Changed {
+            version,
+            note: String::new(),
+        })
+        .collect();
     let events: Vec<(&str, &Changed)> = events.iter().map(|event| ("things/1", event)).collect();
 
     let mut tx = pool.begin().await.unwrap();
     outbox::append_all(&mut tx, NOW, &events).await.unwrap();
-    outbox::append_all::<Changed>(&mut tx, NOW, &[]).await.unwrap();
+    outbox::append_all::<Changed>(&mut tx, NOW, &[])
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
 
     // Protobuf writes the number in seven bits a byte, the lowest first; a zero not at all.
@@ -46,6 +60,12 @@ async fn events_appended_together_keep_their_order(pool: PgPool) {
                      ELSE (get_byte(body, 1) & 127) + 128 * get_byte(body, 2)
                    END
                    FROM outbox ORDER BY sequence";
-    assert_eq!(numbers(&pool, version).await, (0..1000).collect::<Vec<i64>>());
-    assert_eq!(number(&pool, "SELECT count(DISTINCT lane) FROM outbox").await, 1);
+    assert_eq!(
+        numbers(&pool, version).await,
+        (0..1000).collect::<Vec<i64>>()
+    );
+    assert_eq!(
+        number(&pool, "SELECT count(DISTINCT lane) FROM outbox").await,
+        1
+    );
 }

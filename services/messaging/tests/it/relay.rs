@@ -5,7 +5,9 @@ use std::time::Duration;
 use messaging::outbox;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::stage::{Changed, DEAD, Ignored, NOW, QUEUE, Stage, eventually, execute, number, numbers, pool, sql};
+use crate::stage::{
+    Changed, DEAD, Ignored, NOW, QUEUE, Stage, eventually, execute, number, numbers, pool, sql,
+};
 
 #[sqlx::test]
 async fn a_row_left_by_a_crash_before_publishing_goes_out_with_the_next_relay(
@@ -30,7 +32,9 @@ async fn a_crash_between_confirm_and_delete_publishes_twice_and_has_one_effect(
     let stage = Stage::new(options).await;
     // The delete waits until the test lets it go on: by then the broker has confirmed.
     let mut gate = stage.pool.acquire().await.unwrap();
-    execute(&mut gate, "SELECT pg_advisory_lock(7)").await.unwrap();
+    execute(&mut gate, "SELECT pg_advisory_lock(7)")
+        .await
+        .unwrap();
     sql(
         &stage.pool,
         "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
@@ -40,14 +44,24 @@ async fn a_crash_between_confirm_and_delete_publishes_twice_and_has_one_effect(
     .await;
     let (tasks, _) = stage.teller().await;
     stage.tell("things/1", 1).await;
-    let waiting = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted";
-    eventually("the relay waits in its delete", || async { numbers(&stage.pool, waiting).await.len() == 1 }).await;
+    let waiting =
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted";
+    eventually("the relay waits in its delete", || async {
+        numbers(&stage.pool, waiting).await.len() == 1
+    })
+    .await;
 
     tasks.stopping().cancel();
     let relay = number(&stage.pool, waiting).await;
-    sql(&stage.pool, &format!("SELECT pg_terminate_backend({relay})")).await;
+    sql(
+        &stage.pool,
+        &format!("SELECT pg_terminate_backend({relay})"),
+    )
+    .await;
     stage.stop(tasks).await;
-    execute(&mut gate, "SELECT pg_advisory_unlock(7)").await.unwrap();
+    execute(&mut gate, "SELECT pg_advisory_unlock(7)")
+        .await
+        .unwrap();
     assert_eq!(stage.outbox_count().await, 1);
     stage.teller().await;
     stage.await_empty_outbox().await;
@@ -60,13 +74,21 @@ async fn a_crash_between_confirm_and_delete_publishes_twice_and_has_one_effect(
 }
 
 #[sqlx::test]
-async fn rows_that_become_visible_out_of_order_all_go_out(_: PgPoolOptions, options: PgConnectOptions) {
+async fn rows_that_become_visible_out_of_order_all_go_out(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
     let stage = Stage::new(options).await;
     stage.taker().await;
     let (_, relay) = stage.teller().await;
     let mut slow = stage.pool.begin().await.unwrap();
-    let event = Changed { version: 1, note: String::new() };
-    outbox::append(&mut slow, "things/1", NOW, &event).await.unwrap();
+    let event = Changed {
+        version: 1,
+        note: String::new(),
+    };
+    outbox::append(&mut slow, "things/1", NOW, &event)
+        .await
+        .unwrap();
 
     stage.tell("things/2", 1).await;
     relay.wake();
@@ -103,11 +125,21 @@ async fn two_relays_keep_the_order_of_each_subject(_: PgPoolOptions, options: Pg
                 // A fixed mixture instead of chance: each writer walks through the subjects in steps of its own.
                 let thing = (writer * 5 + round * (1 + writer % 5)) % SUBJECTS;
                 let mut tx = writers.begin().await.unwrap();
-                let change = format!("UPDATE things SET version = version + 1 WHERE id = {thing} RETURNING version");
-                let version = sqlx::raw_sql(sqlx::AssertSqlSafe(change)).fetch_one(&mut *tx).await.unwrap();
+                let change = format!(
+                    "UPDATE things SET version = version + 1 WHERE id = {thing} RETURNING version"
+                );
+                let version = sqlx::raw_sql(sqlx::AssertSqlSafe(change))
+                    .fetch_one(&mut *tx)
+                    .await
+                    .unwrap();
                 let version: &str = sqlx::Row::get_unchecked(&version, 0);
-                let event = Changed { version: version.parse().unwrap(), note: String::new() };
-                outbox::append(&mut tx, &format!("things/{thing}"), NOW, &event).await.unwrap();
+                let event = Changed {
+                    version: version.parse().unwrap(),
+                    note: String::new(),
+                };
+                outbox::append(&mut tx, &format!("things/{thing}"), NOW, &event)
+                    .await
+                    .unwrap();
                 if round % 7 == writer % 7 {
                     execute(&mut tx, "SELECT pg_sleep(0.03)").await.unwrap();
                 }
@@ -115,7 +147,11 @@ async fn two_relays_keep_the_order_of_each_subject(_: PgPoolOptions, options: Pg
                     tx.rollback().await.unwrap();
                 } else {
                     tx.commit().await.unwrap();
-                    if writer % 2 == 0 { first.wake() } else { second.wake() }
+                    if writer % 2 == 0 {
+                        first.wake()
+                    } else {
+                        second.wake()
+                    }
                 }
             }
         }
@@ -130,7 +166,11 @@ async fn two_relays_keep_the_order_of_each_subject(_: PgPoolOptions, options: Pg
     let copies = wire.hear(usize::try_from(written).unwrap()).await;
     for thing in 0..SUBJECTS {
         let subject = format!("things/{thing}");
-        let last = number(&stage.pool, &format!("SELECT version FROM things WHERE id = {thing}")).await;
+        let last = number(
+            &stage.pool,
+            &format!("SELECT version FROM things WHERE id = {thing}"),
+        )
+        .await;
         let versions: Vec<i64> = (1..=last).collect();
         assert_eq!(stage.effects(&subject).await, versions);
         // Also on the wire, where the inbox has not yet dropped any copy: without a fault nothing goes out twice.
@@ -140,7 +180,10 @@ async fn two_relays_keep_the_order_of_each_subject(_: PgPoolOptions, options: Pg
 }
 
 #[sqlx::test]
-async fn a_lane_in_work_leaves_the_other_lanes_to_the_next_relay(_: PgPoolOptions, options: PgConnectOptions) {
+async fn a_lane_in_work_leaves_the_other_lanes_to_the_next_relay(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
     let stage = Stage::new(options).await;
     stage.taker().await;
     stage.teller().await;
@@ -162,7 +205,9 @@ async fn a_lane_in_work_leaves_the_other_lanes_to_the_next_relay(_: PgPoolOption
 
     stage.tell(&format!("things/{elsewhere}"), 1).await;
 
-    stage.await_effects(&format!("things/{elsewhere}"), &[1]).await;
+    stage
+        .await_effects(&format!("things/{elsewhere}"), &[1])
+        .await;
     assert_eq!(stage.outbox_count().await, 1);
     other.rollback().await.unwrap();
     stage.await_effects("things/1", &[1]).await;
@@ -171,13 +216,23 @@ async fn a_lane_in_work_leaves_the_other_lanes_to_the_next_relay(_: PgPoolOption
 #[sqlx::test]
 async fn more_than_one_pass_holds_goes_out_in_order(_: PgPoolOptions, options: PgConnectOptions) {
     let stage = Stage::new(options).await;
-    let events: Vec<Changed> = (1..=3000).map(|version| Changed { version, note: String::new() }).collect();
+    let events: Vec<Changed> = (1..=3000)
+        .map(|version| Changed {
+            version,
+            note: String::new(),
+        })
+        .collect();
     let events: Vec<(&str, &Changed)> = events.iter().map(|event| ("things/1", event)).collect();
     // Beside it some events larger than a pass may be.
-    let large = Changed { version: 1, note: "x".repeat(5 * 1024 * 1024) };
+    let large = Changed {
+        version: 1,
+        note: "x".repeat(5 * 1024 * 1024),
+    };
     let mut tx = stage.pool.begin().await.unwrap();
     for _ in 0..3 {
-        outbox::append(&mut tx, "things/2", NOW, &large).await.unwrap();
+        outbox::append(&mut tx, "things/2", NOW, &large)
+            .await
+            .unwrap();
     }
     outbox::append_all(&mut tx, NOW, &events).await.unwrap();
     tx.commit().await.unwrap();
@@ -185,17 +240,24 @@ async fn more_than_one_pass_holds_goes_out_in_order(_: PgPoolOptions, options: P
     stage.teller().await;
     stage.taker().await;
 
-    stage.await_effects("things/1", &(1..=3000).collect::<Vec<i64>>()).await;
+    stage
+        .await_effects("things/1", &(1..=3000).collect::<Vec<i64>>())
+        .await;
     stage.await_effects("things/2", &[1, 1, 1]).await;
     stage.await_empty_outbox().await;
 }
 
 #[sqlx::test]
-async fn an_event_that_nobody_takes_does_not_block_the_others(_: PgPoolOptions, options: PgConnectOptions) {
+async fn an_event_that_nobody_takes_does_not_block_the_others(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
     let stage = Stage::new(options).await;
     stage.taker().await;
     let mut tx = stage.pool.begin().await.unwrap();
-    outbox::append(&mut tx, "things/1", NOW, &Ignored {}).await.unwrap();
+    outbox::append(&mut tx, "things/1", NOW, &Ignored {})
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     stage.tell("things/1", 1).await;
 
@@ -206,7 +268,10 @@ async fn an_event_that_nobody_takes_does_not_block_the_others(_: PgPoolOptions, 
 }
 
 #[sqlx::test]
-async fn events_for_a_consumer_that_never_ran_wait_for_it(_: PgPoolOptions, options: PgConnectOptions) {
+async fn events_for_a_consumer_that_never_ran_wait_for_it(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
     let stage = Stage::new(options).await;
     stage.teller().await;
     stage.tell("things/1", 1).await;
@@ -218,7 +283,10 @@ async fn events_for_a_consumer_that_never_ran_wait_for_it(_: PgPoolOptions, opti
 }
 
 #[sqlx::test]
-async fn an_event_without_its_queue_stays_until_the_queue_is_mended(_: PgPoolOptions, options: PgConnectOptions) {
+async fn an_event_without_its_queue_stays_until_the_queue_is_mended(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
     let stage = Stage::new(options).await;
     let (_, relay) = stage.teller().await;
     stage.await_queue(QUEUE).await;
@@ -236,7 +304,10 @@ async fn an_event_without_its_queue_stays_until_the_queue_is_mended(_: PgPoolOpt
 }
 
 #[sqlx::test]
-async fn what_was_committed_before_the_stop_leaves_with_it(_: PgPoolOptions, options: PgConnectOptions) {
+async fn what_was_committed_before_the_stop_leaves_with_it(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
     let stage = Stage::new(options).await;
     let (tasks, relay) = stage.teller().await;
     stage.tell("things/1", 1).await;
@@ -245,7 +316,9 @@ async fn what_was_committed_before_the_stop_leaves_with_it(_: PgPoolOptions, opt
 
     // Nobody wakes the relay: only the stop can make it look at once.
     stage.tell("things/1", 2).await;
-    tokio::time::timeout(Duration::from_secs(10), stage.stop(tasks)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), stage.stop(tasks))
+        .await
+        .unwrap();
 
     assert_eq!(stage.outbox_count().await, 0);
     stage.taker().await;

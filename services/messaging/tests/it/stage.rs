@@ -1,13 +1,6 @@
 //! A database, a virtual host of the broker, and the simplest services on them.
 
-use std::{
-    collections::HashMap,
-    fmt::Display,
-    future::Future,
-    str::FromStr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt::Display, future::Future, sync::Mutex, time::Duration};
 
 use chassis::{
     config::{Env, Secret},
@@ -18,23 +11,27 @@ use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties, Consumer,
     message::BasicGetMessage,
     options::{
-        BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
-        QueueDeclareOptions,
+        BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
+        QueueBindOptions, QueueDeclareOptions,
     },
     types::{AMQPValue, FieldTable},
 };
-use messaging::{Broker, Event, HandleError, Handler, Producer, Relay, Route, Subscription, outbox};
-use sqlx::{
-    AssertSqlSafe, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use messaging::{Broker, Handler, Producer, Relay, Route, Subscription, outbox};
+use sqlx::{PgPool, postgres::PgConnectOptions};
 use time::{OffsetDateTime, macros::datetime};
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+mod database;
+mod management;
+mod proxy;
+mod recorder;
+
+pub(crate) use database::{execute, number, numbers, pool, sql};
+use management::Management;
+pub(crate) use proxy::Proxy;
+pub(crate) use recorder::Recorder;
 
 /// Long enough for a slow machine; nothing waits for it when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,12 +43,21 @@ pub(crate) const DEAD: &str = "taker.teller-events.dead";
 pub(crate) const TELLER: Producer = Producer {
     service: "teller",
     routes: &[
-        Route { r#type: "bekal.test.v1.Changed", consumers: &["taker"] },
-        Route { r#type: "bekal.test.v1.Ignored", consumers: &[] },
+        Route {
+            r#type: "bekal.test.v1.Changed",
+            consumers: &["taker"],
+        },
+        Route {
+            r#type: "bekal.test.v1.Ignored",
+            consumers: &[],
+        },
     ],
 };
-pub(crate) const TAKER: &[Subscription] =
-    &[Subscription { consumer: "taker", producer: "teller", types: &["bekal.test.v1.Changed"] }];
+pub(crate) const TAKER: &[Subscription] = &[Subscription {
+    consumer: "taker",
+    producer: "teller",
+    types: &["bekal.test.v1.Changed"],
+}];
 
 /// A thing has a new version. The words of its note tell the test's handler what to do.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -90,12 +96,24 @@ impl Stage {
         let mut env = Env::from_process();
         let url: Option<String> = env.required("BROKER_URL");
         let management: Option<String> = env.required("BROKER_MANAGEMENT_URL");
-        let (url, management) = env.finish(url.zip(management)).expect("the tests need a broker");
+        let (url, management) = env
+            .finish(url.zip(management))
+            .expect("the tests need a broker");
         let management = Management::new(&management, &url);
         management.make_vhost().await;
         let pool = pool(&options).await;
-        sql(&pool, "CREATE TABLE effects (ordinal bigserial, subject text, version int, replica text)").await;
-        Stage { url: format!("{}/{}", url.trim_end_matches('/'), management.vhost), options, pool, management, tasks: Mutex::default() }
+        sql(
+            &pool,
+            "CREATE TABLE effects (ordinal bigserial, subject text, version int, replica text)",
+        )
+        .await;
+        Stage {
+            url: format!("{}/{}", url.trim_end_matches('/'), management.vhost),
+            options,
+            pool,
+            management,
+            tasks: Mutex::default(),
+        }
     }
 
     pub(crate) fn broker(&self) -> Broker {
@@ -108,14 +126,25 @@ impl Stage {
 
     /// Returns the broker's address by way of something else.
     pub(crate) fn broker_url_by(&self, port: u16) -> String {
-        let (credentials, rest) = self.url.split_once('@').expect("the address has credentials");
-        let (_, vhost) = rest.split_once('/').expect("the address has a virtual host");
+        let (credentials, rest) = self
+            .url
+            .split_once('@')
+            .expect("the address has credentials");
+        let (_, vhost) = rest
+            .split_once('/')
+            .expect("the address has a virtual host");
         format!("{credentials}@127.0.0.1:{port}/{vhost}")
     }
 
     pub(crate) fn broker_address(&self) -> String {
-        let (_, rest) = self.url.split_once('@').expect("the address has credentials");
-        rest.split_once('/').expect("the address has a virtual host").0.to_owned()
+        let (_, rest) = self
+            .url
+            .split_once('@')
+            .expect("the address has credentials");
+        rest.split_once('/')
+            .expect("the address has a virtual host")
+            .0
+            .to_owned()
     }
 
     pub(crate) fn database_options(&self) -> PgConnectOptions {
@@ -142,7 +171,13 @@ impl Stage {
 
     pub(crate) async fn taker_with(&self, handler: impl Handler) -> Tasks {
         let tasks = self.tasks();
-        messaging::consumer::start(&tasks, pool(&self.options).await, self.broker(), TAKER, handler);
+        messaging::consumer::start(
+            &tasks,
+            pool(&self.options).await,
+            self.broker(),
+            TAKER,
+            handler,
+        );
         tasks
     }
 
@@ -152,7 +187,10 @@ impl Stage {
     }
 
     pub(crate) async fn tell_note(&self, subject: &str, version: u32, note: &str) {
-        let event = Changed { version, note: note.to_owned() };
+        let event = Changed {
+            version,
+            note: note.to_owned(),
+        };
         let mut tx = self.pool.begin().await.unwrap();
         outbox::append(&mut tx, subject, NOW, &event).await.unwrap();
         tx.commit().await.unwrap();
@@ -160,8 +198,13 @@ impl Stage {
 
     /// Returns the versions that took effect for a subject, in order.
     pub(crate) async fn effects(&self, subject: &str) -> Vec<i64> {
-        numbers(&self.pool, &format!("SELECT version::bigint FROM effects WHERE subject = '{subject}' ORDER BY ordinal"))
-            .await
+        numbers(
+            &self.pool,
+            &format!(
+                "SELECT version::bigint FROM effects WHERE subject = '{subject}' ORDER BY ordinal"
+            ),
+        )
+        .await
     }
 
     pub(crate) async fn await_effects(&self, subject: &str, versions: &[i64]) {
@@ -171,7 +214,10 @@ impl Stage {
             sleep(Duration::from_millis(20)).await;
             effects = self.effects(subject).await;
         }
-        assert_eq!(effects, versions, "the effects on {subject} are not those in the order of the events");
+        assert_eq!(
+            effects, versions,
+            "the effects on {subject} are not those in the order of the events"
+        );
     }
 
     pub(crate) async fn outbox_count(&self) -> i64 {
@@ -179,14 +225,22 @@ impl Stage {
     }
 
     pub(crate) async fn await_empty_outbox(&self) {
-        eventually("the outbox is empty", || async { self.outbox_count().await == 0 }).await;
+        eventually("the outbox is empty", || async {
+            self.outbox_count().await == 0
+        })
+        .await;
     }
 
     /// Opens a channel of the test's own.
     pub(crate) async fn channel(&self) -> (Connection, Channel) {
-        let connection = Connection::connect(&self.url, ConnectionProperties::default()).await.unwrap();
+        let connection = Connection::connect(&self.url, ConnectionProperties::default())
+            .await
+            .unwrap();
         let channel = connection.create_channel().await.unwrap();
-        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .unwrap();
         (connection, channel)
     }
 
@@ -194,18 +248,39 @@ impl Stage {
     pub(crate) async fn listen(&self) -> Wire {
         self.await_queue(QUEUE).await;
         let (connection, channel) = self.channel().await;
-        let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare("wire".into(), options, FieldTable::default()).await.unwrap();
+        let options = QueueDeclareOptions {
+            exclusive: true,
+            ..QueueDeclareOptions::default()
+        };
+        channel
+            .queue_declare("wire".into(), options, FieldTable::default())
+            .await
+            .unwrap();
         let (bind, table) = (QueueBindOptions::default(), FieldTable::default());
-        channel.queue_bind("wire".into(), EXCHANGE.into(), "#".into(), bind, table).await.unwrap();
-        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-        let copies = channel.basic_consume("wire".into(), "".into(), options, FieldTable::default()).await.unwrap();
-        Wire { copies, _connection: connection }
+        channel
+            .queue_bind("wire".into(), EXCHANGE.into(), "#".into(), bind, table)
+            .await
+            .unwrap();
+        let options = BasicConsumeOptions {
+            no_ack: true,
+            ..BasicConsumeOptions::default()
+        };
+        let copies = channel
+            .basic_consume("wire".into(), "".into(), options, FieldTable::default())
+            .await
+            .unwrap();
+        Wire {
+            copies,
+            _connection: connection,
+        }
     }
 
     /// Waits until a queue is declared.
     pub(crate) async fn await_queue(&self, queue: &str) {
-        eventually(&format!("{queue} is declared"), || self.management.has_queue(queue)).await;
+        eventually(&format!("{queue} is declared"), || {
+            self.management.has_queue(queue)
+        })
+        .await;
     }
 
     /// Takes a message out of a queue, as soon as one is there.
@@ -217,7 +292,12 @@ impl Stage {
         let end = Instant::now() + PATIENCE;
         while letter.is_none() && Instant::now() < end {
             letter = channel.basic_get(queue.into(), options).await.unwrap();
-            sleep(if letter.is_none() { Duration::from_millis(20) } else { Duration::ZERO }).await;
+            sleep(if letter.is_none() {
+                Duration::from_millis(20)
+            } else {
+                Duration::ZERO
+            })
+            .await;
         }
         Letter(letter.unwrap_or_else(|| panic!("no message came to {queue}")))
     }
@@ -230,8 +310,14 @@ impl Stage {
     /// Counts what waits in a queue and is in nobody's hands.
     pub(crate) async fn waiting_count(&self, queue: &str) -> u32 {
         let (_connection, channel) = self.channel().await;
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await.unwrap();
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let queue = channel
+            .queue_declare(queue.into(), passive, FieldTable::default())
+            .await
+            .unwrap();
         queue.message_count()
     }
 
@@ -254,15 +340,32 @@ impl Stage {
 
     /// Stops a replica as a shutdown does.
     pub(crate) async fn stop(&self, tasks: Tasks) {
-        tasks.shutdown(PATIENCE).await.expect("the tasks end in order");
+        tasks
+            .shutdown(PATIENCE)
+            .await
+            .expect("the tasks end in order");
     }
 }
 
-pub(crate) async fn put_by(channel: &Channel, queue: &str, properties: BasicProperties, body: &[u8]) {
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let confirm = channel.basic_publish("".into(), queue.into(), options, body, properties).await.unwrap();
+pub(crate) async fn put_by(
+    channel: &Channel,
+    queue: &str,
+    properties: BasicProperties,
+    body: &[u8],
+) {
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
+    let confirm = channel
+        .basic_publish("".into(), queue.into(), options, body, properties)
+        .await
+        .unwrap();
     let confirm = confirm.await.unwrap();
-    assert!(confirm.is_ack() && confirm.take_message().is_none(), "{queue} did not take the message");
+    assert!(
+        confirm.is_ack() && confirm.take_message().is_none(),
+        "{queue} did not take the message"
+    );
 }
 
 /// Returns the message of an event, as any CloudEvents sender would write it.
@@ -277,9 +380,14 @@ pub(crate) fn message_of(id: Uuid, subject: &str) -> BasicProperties {
     ];
     let mut headers = FieldTable::default();
     for (name, value) in attributes {
-        headers.insert(format!("cloudEvents:{name}").into(), AMQPValue::LongString(value.into()));
+        headers.insert(
+            format!("cloudEvents:{name}").into(),
+            AMQPValue::LongString(value.into()),
+        );
     }
-    BasicProperties::default().with_content_type("application/protobuf".into()).with_headers(headers)
+    BasicProperties::default()
+        .with_content_type("application/protobuf".into())
+        .with_headers(headers)
 }
 
 /// What went through an exchange.
@@ -294,11 +402,18 @@ impl Wire {
         let mut heard: HashMap<String, Vec<i64>> = HashMap::new();
         let mut wait = PATIENCE;
         for index in 1.. {
-            let Ok(Some(copy)) = timeout(wait, self.copies.next()).await else { break };
+            let Ok(Some(copy)) = timeout(wait, self.copies.next()).await else {
+                break;
+            };
             let copy = copy.unwrap();
             let headers = copy.properties.headers().as_ref().unwrap().inner();
-            let subject = headers["cloudEvents:subject"].as_long_string().unwrap().to_string();
-            let version = <Changed as prost::Message>::decode(copy.data.as_slice()).unwrap().version;
+            let subject = headers["cloudEvents:subject"]
+                .as_long_string()
+                .unwrap()
+                .to_string();
+            let version = <Changed as prost::Message>::decode(copy.data.as_slice())
+                .unwrap()
+                .version;
             heard.entry(subject).or_default().push(version.into());
             if index >= count {
                 wait = Duration::from_millis(500);
@@ -323,11 +438,19 @@ impl Letter {
     }
 
     pub(crate) fn content_type(&self) -> Option<&str> {
-        self.0.properties.content_type().as_ref().map(|it| it.as_str())
+        self.0
+            .properties
+            .content_type()
+            .as_ref()
+            .map(|it| it.as_str())
     }
 
     pub(crate) fn has_header(&self, name: &str) -> bool {
-        self.0.properties.headers().as_ref().is_some_and(|it| it.contains_key(name))
+        self.0
+            .properties
+            .headers()
+            .as_ref()
+            .is_some_and(|it| it.contains_key(name))
     }
 }
 
@@ -338,203 +461,25 @@ impl Drop for Stage {
         }
         let management = self.management.clone();
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(management.drop_vhost());
         });
         let _ = dropping.join();
     }
 }
 
-/// The broker's HTTP interface, for one virtual host.
-#[derive(Clone)]
-pub(crate) struct Management {
-    url: String,
-    user: String,
-    password: String,
-    vhost: String,
-}
-
-impl Management {
-    fn new(url: &str, broker_url: &str) -> Management {
-        let credentials = broker_url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
-        let (user, password) = credentials.and_then(|(it, _)| it.split_once(':')).expect("BROKER_URL has credentials");
-        Management {
-            url: url.trim_end_matches('/').to_owned(),
-            user: user.to_owned(),
-            password: password.to_owned(),
-            vhost: format!("test-{}", Uuid::now_v7().simple()),
-        }
-    }
-
-    async fn send(&self, method: reqwest::Method, path: &str, body: Option<serde_json::Value>) -> reqwest::Response {
-        // A client of its own each time: each test has its own runtime.
-        let request = reqwest::Client::new().request(method, format!("{}/api/{path}", self.url));
-        let request = request.basic_auth(&self.user, Some(&self.password));
-        let request = match &body {
-            Some(body) => request.json(body),
-            None => request,
-        };
-        request.send().await.expect("the management interface answers")
-    }
-
-    async fn make_vhost(&self) {
-        let answer = self.send(reqwest::Method::PUT, &format!("vhosts/{}", self.vhost), None).await;
-        assert!(answer.status().is_success(), "no virtual host: {}", answer.status());
-        let all = serde_json::json!({ "configure": ".*", "write": ".*", "read": ".*" });
-        let path = format!("permissions/{}/{}", self.vhost, self.user);
-        let answer = self.send(reqwest::Method::PUT, &path, Some(all)).await;
-        assert!(answer.status().is_success(), "no permissions: {}", answer.status());
-    }
-
-    async fn drop_vhost(&self) {
-        self.send(reqwest::Method::DELETE, &format!("vhosts/{}", self.vhost), None).await;
-    }
-
-    async fn has_queue(&self, queue: &str) -> bool {
-        let path = format!("queues/{}/{queue}", self.vhost);
-        self.send(reqwest::Method::GET, &path, None).await.status().is_success()
-    }
-
-    pub(crate) async fn drop_queue(&self, queue: &str) {
-        let answer = self.send(reqwest::Method::DELETE, &format!("queues/{}/{queue}", self.vhost), None).await;
-        assert!(answer.status().is_success(), "{queue} stays: {}", answer.status());
-    }
-
-    /// Closes every connection that is there, as a broker does that restarts, and returns how many it were.
-    pub(crate) async fn close_connections(&self) -> usize {
-        let answer = self.send(reqwest::Method::GET, &format!("vhosts/{}/connections", self.vhost), None).await;
-        let connections: Vec<HashMap<String, serde_json::Value>> = answer.json().await.unwrap();
-        let mut closed = 0;
-        for connection in connections {
-            let Some(name) = connection.get("name").and_then(|it| it.as_str()) else { continue };
-            let name = name.replace(' ', "%20").replace('>', "%3E");
-            let answer = self.send(reqwest::Method::DELETE, &format!("connections/{name}"), None).await;
-            closed += usize::from(answer.status().is_success());
-        }
-        closed
-    }
-}
-
-/// Notes what it takes in the table `effects`, and obeys the event's note.
-#[derive(Clone, Default)]
-pub(crate) struct Recorder {
-    pub(crate) replica: String,
-    /// Told when a handler begins to wait (note "wait"), and lets it go on.
-    pub(crate) begun: Arc<Notify>,
-    pub(crate) go_on: Arc<Notify>,
-    /// The traces that were in hand.
-    pub(crate) traces: Arc<Mutex<Vec<Option<String>>>>,
-}
-
-impl Handler for Recorder {
-    async fn handle(&self, tx: &mut PgConnection, event: &Event) -> Result<(), HandleError> {
-        let changed = event.decode::<Changed>()?;
-        self.traces.lock().unwrap().push(chassis::telemetry::current_traceparent());
-        execute(
-            tx,
-            &format!(
-                "INSERT INTO effects (subject, version, replica) VALUES ('{}', {}, '{}')",
-                event.subject, changed.version, self.replica
-            ),
-        )
-        .await?;
-        match changed.note.as_str() {
-            "reject" => Err(HandleError::Reject("the note says so".to_owned())),
-            "panic" => panic!("the note says so"),
-            "swallow" => {
-                let _ = execute(tx, "SELECT 1 / 0").await;
-                Ok(())
-            }
-            "wait" => {
-                self.begun.notify_one();
-                self.go_on.notified().await;
-                Ok(())
-            }
-            parent if parent.starts_with("after ") => {
-                let parent = parent.trim_start_matches("after ");
-                execute(tx, &format!("INSERT INTO children SELECT id FROM parents WHERE id = '{parent}'")).await?;
-                let there = "SELECT 1 / (SELECT count(*) FROM children)";
-                execute(tx, there).await.map_err(|_| HandleError::Missing(format!("the parent {parent}")))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A way to a server that can be cut.
-pub(crate) struct Proxy {
-    pub(crate) port: u16,
-    open: tokio::sync::watch::Sender<bool>,
-}
-
-impl Proxy {
-    pub(crate) async fn to(target: String, open: bool) -> Proxy {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let open = tokio::sync::watch::Sender::new(open);
-        let state = open.clone();
-        chassis::task::spawn("proxy", async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let mut state = state.subscribe();
-                let target = target.clone();
-                chassis::task::spawn("proxied", async move {
-                    if !*state.borrow() {
-                        return;
-                    }
-                    let Ok(mut far) = tokio::net::TcpStream::connect(target).await else { return };
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                        _ = state.wait_for(|open| !open) => {}
-                    }
-                });
-            }
-        });
-        Proxy { port, open }
-    }
-
-    /// Cuts what is there and refuses what comes.
-    pub(crate) fn cut(&self) {
-        self.open.send_replace(false);
-    }
-
-    pub(crate) fn restore(&self) {
-        self.open.send_replace(true);
-    }
-}
-
-/// Makes a pool as wide as a service's.
-pub(crate) async fn pool(options: &PgConnectOptions) -> PgPool {
-    let pool = PgPoolOptions::new().max_connections(12).acquire_timeout(Duration::from_secs(5));
-    pool.connect_with(options.clone()).await.unwrap()
-}
-
 /// Waits until a condition holds.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: impl Display, condition: impl Fn() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(
+    what: impl Display,
+    condition: impl Fn() -> F,
+) {
     let met = async {
         while !condition().await {
             sleep(Duration::from_millis(20)).await;
         }
     };
     assert!(timeout(PATIENCE, met).await.is_ok(), "in vain: {what}");
-}
-
-/// Runs statements of a test.
-pub(crate) async fn sql(pool: &PgPool, statements: &str) {
-    sqlx::raw_sql(AssertSqlSafe(statements)).execute(pool).await.unwrap();
-}
-
-pub(crate) async fn execute(tx: &mut PgConnection, statements: &str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(statements)).execute(tx).await.map(|_| ())
-}
-
-/// Reads one column.
-pub(crate) async fn numbers(pool: &PgPool, query: &str) -> Vec<i64> {
-    use sqlx::Row;
-    let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(pool).await.unwrap();
-    // Without parameters the values come as text.
-    rows.iter().map(|row| i64::from_str(row.get_unchecked::<&str, _>(0)).unwrap()).collect()
-}
-
-pub(crate) async fn number(pool: &PgPool, query: &str) -> i64 {
-    numbers(pool, query).await[0]
 }

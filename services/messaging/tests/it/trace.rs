@@ -20,13 +20,18 @@ async fn the_handler_works_in_the_trace_of_the_change(_: PgPoolOptions, options:
     stage.taker_with(recorder.clone()).await;
 
     let change = tracing::info_span!("change");
-    let traceparent = change.in_scope(chassis::telemetry::current_traceparent).unwrap();
+    let traceparent = change
+        .in_scope(chassis::telemetry::current_traceparent)
+        .unwrap();
     stage.tell("things/1", 1).instrument(change).await;
     stage.await_effects("things/1", &[1]).await;
 
     let handled = recorder.traces.lock().unwrap()[0].clone().unwrap();
     // version - trace - span - flags: the same trace, a span of its own.
-    let (told, handled): (Vec<&str>, Vec<&str>) = (traceparent.split('-').collect(), handled.split('-').collect());
+    let (told, handled): (Vec<&str>, Vec<&str>) = (
+        traceparent.split('-').collect(),
+        handled.split('-').collect(),
+    );
     assert_eq!(told[1], handled[1]);
     assert_ne!(told[2], handled[2]);
 }

@@ -14,7 +14,9 @@ use super::{App, ledger::apply_all};
 use crate::{
     domain::{
         chart::{self, AccountKind},
-        disbursement::{BatchRefusal, BatchState, Disbursement, DisbursementBatch, DisbursementState},
+        disbursement::{
+            BatchRefusal, BatchState, Disbursement, DisbursementBatch, DisbursementState,
+        },
         ledger::{NewAccount, Transfer},
     },
     error::Error,
@@ -35,13 +37,16 @@ impl App {
         if let Some(answer) = idempotency::claim(&mut tx, &key, now).await?.answer()? {
             return Ok(answer);
         }
-        let lines = storage::disbursements::claim_ready(&mut tx, currency, now, line_count_max).await?;
+        let lines =
+            storage::disbursements::claim_ready(&mut tx, currency, now, line_count_max).await?;
         if lines.is_empty() {
             return Err(Error::Batch(BatchRefusal::NothingDue));
         }
-        let total = lines.iter().try_fold(Money::new(0, currency), |sum, (_, minor)| {
-            sum.checked_add(Money::new(*minor, currency))
-        });
+        let total = lines
+            .iter()
+            .try_fold(Money::new(0, currency), |sum, (_, minor)| {
+                sum.checked_add(Money::new(*minor, currency))
+            });
         let ids: Vec<Uuid> = lines.into_iter().map(|(id, _)| id).collect();
         let batch = DisbursementBatch {
             id: Uuid::now_v7(),
@@ -78,11 +83,14 @@ impl App {
         // The lines first: two approvals meet there, and the second finds the batch approved.
         let lines = storage::disbursements::lock_batched(&mut tx, id).await?;
         let batch = storage::disbursement_batches::find(&mut tx, id).await?;
-        let batch = batch.ok_or_else(|| Error::NotFound(names::format("disbursementBatches", id)))?;
+        let batch =
+            batch.ok_or_else(|| Error::NotFound(names::format("disbursementBatches", id)))?;
         let approved = storage::disbursement_batches::approve(&mut tx, id, approver, now).await;
         let approved = approved.map_err(|error| match db::constraint(&error) {
             Some("disbursement_batches_approver_check") => {
-                Error::Batch(BatchRefusal::ApproverIsMaker { maker: batch.maker.clone() })
+                Error::Batch(BatchRefusal::ApproverIsMaker {
+                    maker: batch.maker.clone(),
+                })
             }
             Some(_) | None => error.into(),
         })?;
@@ -91,7 +99,9 @@ impl App {
         }
         let actual = i64::try_from(lines.len()).unwrap_or(i64::MAX);
         if actual != line_count {
-            return Err(Error::Batch(BatchRefusal::ControlTotalWrong { line_count: actual }));
+            return Err(Error::Batch(BatchRefusal::ControlTotalWrong {
+                line_count: actual,
+            }));
         }
         storage::ledger::insert_accounts(&mut tx, &in_flight_accounts(&lines)).await?;
         let transfers: Vec<Transfer> = lines.iter().map(Disbursement::put_in_flight).collect();
@@ -131,23 +141,35 @@ impl App {
         page: PageRequest<Uuid>,
     ) -> Result<(Vec<Disbursement>, String), Error> {
         let mut connection = self.db.acquire().await?;
-        let rows =
-            storage::disbursements::list(&mut connection, account_id, state, page.after, page.limit()).await?;
+        let rows = storage::disbursements::list(
+            &mut connection,
+            account_id,
+            state,
+            page.after,
+            page.limit(),
+        )
+        .await?;
         Ok(page.finish(rows, |last| last.id))
     }
 }
 
 /// The accounts that payments pass through.
 fn in_flight_accounts(lines: &[Disbursement]) -> Vec<NewAccount> {
-    let mut batches: Vec<(&str, Currency)> =
-        lines.iter().map(|line| (line.batch.as_str(), line.amount.currency())).collect();
+    let mut batches: Vec<(&str, Currency)> = lines
+        .iter()
+        .map(|line| (line.batch.as_str(), line.amount.currency()))
+        .collect();
     batches.sort_unstable_by_key(|(batch, _)| *batch);
     batches.dedup();
     batches
         .into_iter()
         .flat_map(|(batch, currency)| {
-            [AccountKind::RailInFlight, AccountKind::Paid, AccountKind::Returned]
-                .map(|kind| chart::of_batch(kind, batch, currency))
+            [
+                AccountKind::RailInFlight,
+                AccountKind::Paid,
+                AccountKind::Returned,
+            ]
+            .map(|kind| chart::of_batch(kind, batch, currency))
         })
         .collect()
 }

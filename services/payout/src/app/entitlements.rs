@@ -24,7 +24,9 @@ impl App {
         participation_id: Uuid,
         issue_time: OffsetDateTime,
     ) -> Result<(), HandleError> {
-        let funds = storage::participation_funds::set_certificate_time(tx, participation_id, issue_time).await?;
+        let funds =
+            storage::participation_funds::set_certificate_time(tx, participation_id, issue_time)
+                .await?;
         self.entitle_funded(tx, participation_id, funds).await
     }
 
@@ -38,7 +40,9 @@ impl App {
         participation_id: Uuid,
         review_time: OffsetDateTime,
     ) -> Result<(), HandleError> {
-        let funds = storage::participation_funds::set_review_time(tx, participation_id, review_time).await?;
+        let funds =
+            storage::participation_funds::set_review_time(tx, participation_id, review_time)
+                .await?;
         self.entitle_funded(tx, participation_id, funds).await
     }
 
@@ -49,7 +53,9 @@ impl App {
         is_funded: bool,
     ) -> Result<(), HandleError> {
         if !is_funded {
-            return Err(HandleError::Missing(format!("the funds of participations/{participation_id}")));
+            return Err(HandleError::Missing(format!(
+                "the funds of participations/{participation_id}"
+            )));
         }
         self.entitle(tx, &[participation_id]).await?;
         Ok(())
@@ -67,13 +73,15 @@ impl App {
         let due: Vec<NewDisbursement> = entitled
             .iter()
             .flat_map(|row| {
-                first_completion_instalments(&row.incentives, now).into_iter().map(|instalment| NewDisbursement {
-                    participation_id: row.participation_id,
-                    account_id: row.account_id,
-                    batch: row.batch.clone(),
-                    currency: row.currency.clone(),
-                    instalment,
-                })
+                first_completion_instalments(&row.incentives, now)
+                    .into_iter()
+                    .map(|instalment| NewDisbursement {
+                        participation_id: row.participation_id,
+                        account_id: row.account_id,
+                        batch: row.batch.clone(),
+                        currency: row.currency.clone(),
+                        instalment,
+                    })
             })
             .collect();
         if due.is_empty() {

@@ -45,11 +45,16 @@ impl App {
         }
 
         storage::ledger::insert_accounts(tx, &terms.accounts(&awards)).await?;
-        let lines = terms.transfers(&awards).map_err(|error| HandleError::Reject(error.to_string()))?;
+        let lines = terms
+            .transfers(&awards)
+            .map_err(|error| HandleError::Reject(error.to_string()))?;
         match first_refusal(apply(tx, &lines, now).await?) {
             None => {}
             Some(TransferRefusal::Overdraft { available }) => {
-                let text = format!("money in the budget of {}, which has {available} minor units", terms.batch);
+                let text = format!(
+                    "money in the budget of {}, which has {available} minor units",
+                    terms.batch
+                );
                 return Err(HandleError::Missing(text));
             }
             // The batch has a currency and no account yet: its first allotment is not committed, or was refused.
@@ -58,7 +63,10 @@ impl App {
             }
             Some(refusal) => return Err(HandleError::Reject(refusal.to_string())),
         }
-        let event = pb::ParticipationsFunded::from(ParticipationsFunded { batch: &terms.batch, awards: &awards });
+        let event = pb::ParticipationsFunded::from(ParticipationsFunded {
+            batch: &terms.batch,
+            awards: &awards,
+        });
         outbox::append(tx, &terms.batch, now, &event).await?;
         Ok(())
     }

@@ -79,19 +79,22 @@ impl App {
     pub async fn get_balance(&self, participation_id: Uuid) -> Result<Balance, Error> {
         let mut connection = self.db.acquire().await?;
         let row = storage::participation_funds::find(&mut connection, participation_id).await?;
-        let row =
-            row.ok_or_else(|| Error::NotFound(format!("participations/{participation_id}/balance")))?;
+        let row = row
+            .ok_or_else(|| Error::NotFound(format!("participations/{participation_id}/balance")))?;
         let own = |kind| chart::own_id(kind, participation_id);
         let training_id = own(AccountKind::TrainingBalance);
-        let sums =
-            storage::ledger::find_sums(&mut connection, &[training_id, own(AccountKind::IncentiveCommitment)])
-                .await?;
+        let sums = storage::ledger::books::find_sums(
+            &mut connection,
+            &[training_id, own(AccountKind::IncentiveCommitment)],
+        )
+        .await?;
         let of = |wanted: bool| {
             let found = sums.iter().find(|(id, _)| (*id == training_id) == wanted);
             found.map(|(_, sums)| *sums).unwrap_or_default()
         };
         let (training, commitment): (Sums, Sums) = (of(true), of(false));
-        let in_flight = storage::disbursements::in_flight_minor(&mut connection, participation_id).await?;
+        let in_flight =
+            storage::disbursements::in_flight_minor(&mut connection, participation_id).await?;
         let currency = row.funds.zero.currency();
         Ok(Balance {
             participation_id,
@@ -137,7 +140,10 @@ impl Batches {
             Ok(answers) => answers,
             Err(error) if commands.len() == 1 || chassis::db::is_transient(&error) => {
                 let error = Arc::new(error);
-                commands.iter().map(|_| Err(HoldError::Database(Arc::clone(&error)))).collect()
+                commands
+                    .iter()
+                    .map(|_| Err(HoldError::Database(Arc::clone(&error))))
+                    .collect()
             }
             Err(_) => {
                 let mut answers = Vec::with_capacity(commands.len());
@@ -162,11 +168,17 @@ impl Batches {
         }
     }
 
-    async fn wave_in_transaction(&self, commands: &[HoldCommand]) -> Result<Vec<HoldAnswer>, sqlx::Error> {
+    async fn wave_in_transaction(
+        &self,
+        commands: &[HoldCommand],
+    ) -> Result<Vec<HoldAnswer>, sqlx::Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let scene = Scene::load(&mut tx, commands, now).await?;
-        let decisions: Vec<Decision> = commands.iter().map(|command| scene.decide(command)).collect();
+        let decisions: Vec<Decision> = commands
+            .iter()
+            .map(|command| scene.decide(command))
+            .collect();
 
         storage::ledger::insert_accounts(&mut tx, &scene.accounts(commands)).await?;
         let lines: Vec<Transfer> = decisions.iter().flat_map(lines_of).cloned().collect();
@@ -175,7 +187,8 @@ impl Batches {
             .iter()
             .zip(&decisions)
             .map(|(command, decision)| {
-                let booked = first_refusal(verdicts.by_ref().take(lines_of(decision).len()).collect());
+                let booked =
+                    first_refusal(verdicts.by_ref().take(lines_of(decision).len()).collect());
                 scene.answer(command, decision, booked)
             })
             .collect();
@@ -192,7 +205,12 @@ impl Batches {
         let ended: Vec<(Uuid, HoldState)> = answers
             .iter()
             .flatten()
-            .filter(|hold| scene.holds.get(&hold.terms.id).is_some_and(|known| known.state != hold.state))
+            .filter(|hold| {
+                scene
+                    .holds
+                    .get(&hold.terms.id)
+                    .is_some_and(|known| known.state != hold.state)
+            })
             .map(|hold| (hold.terms.id, hold.state))
             .collect();
         if !ended.is_empty() {
@@ -219,7 +237,11 @@ struct Scene {
 }
 
 impl Scene {
-    async fn load(tx: &mut PgConnection, commands: &[HoldCommand], now: OffsetDateTime) -> Result<Scene, sqlx::Error> {
+    async fn load(
+        tx: &mut PgConnection,
+        commands: &[HoldCommand],
+        now: OffsetDateTime,
+    ) -> Result<Scene, sqlx::Error> {
         let claims: Vec<_> = commands
             .iter()
             .filter_map(|command| match command {
@@ -234,12 +256,21 @@ impl Scene {
         };
         let ids: Vec<Uuid> = commands.iter().map(HoldCommand::id).collect();
         let holds = storage::funds_holds::lock_all(tx, &ids).await?;
-        let participation_ids: Vec<Uuid> = holds.iter().map(|hold| hold.terms.participation_id).collect();
+        let participation_ids: Vec<Uuid> = holds
+            .iter()
+            .map(|hold| hold.terms.participation_id)
+            .collect();
         let funds = storage::participation_funds::lock_all(tx, &participation_ids).await?;
         Ok(Scene {
-            holds: holds.into_iter().map(|hold| (hold.terms.id, hold)).collect(),
+            holds: holds
+                .into_iter()
+                .map(|hold| (hold.terms.id, hold))
+                .collect(),
             fresh,
-            funds: funds.into_iter().map(|row| (row.participation_id, row.funds)).collect(),
+            funds: funds
+                .into_iter()
+                .map(|row| (row.participation_id, row.funds))
+                .collect(),
         })
     }
 
@@ -259,13 +290,17 @@ impl Scene {
         let mut seen = BTreeSet::new();
         let mut accounts = Vec::new();
         for command in commands {
-            let (Some(hold), Some(funds)) = (self.holds.get(&command.id()), self.funds_of(command.id())) else {
+            let (Some(hold), Some(funds)) =
+                (self.holds.get(&command.id()), self.funds_of(command.id()))
+            else {
                 continue;
             };
             let account = match command {
-                HoldCommand::Hold(_) => {
-                    chart::provider_payable(hold.terms.provider_id, &funds.batch, funds.zero.currency())
-                }
+                HoldCommand::Hold(_) => chart::provider_payable(
+                    hold.terms.provider_id,
+                    &funds.batch,
+                    funds.zero.currency(),
+                ),
                 HoldCommand::Release(_) if funds.is_returned => {
                     chart::of_batch(AccountKind::Returned, &funds.batch, funds.zero.currency())
                 }
@@ -278,27 +313,48 @@ impl Scene {
         accounts
     }
 
-    fn answer(&self, command: &HoldCommand, decision: &Decision, booked: Option<TransferRefusal>) -> HoldAnswer {
+    fn answer(
+        &self,
+        command: &HoldCommand,
+        decision: &Decision,
+        booked: Option<TransferRefusal>,
+    ) -> HoldAnswer {
         if let Decision::Refuse(refusal) = decision {
             return Err(HoldError::Refused(refusal.clone()));
         }
         let id = command.id();
-        let known = *self.holds.get(&id).ok_or(HoldError::Refused(HoldRefusal::NotFound(id)))?;
+        let known = *self
+            .holds
+            .get(&id)
+            .ok_or(HoldError::Refused(HoldRefusal::NotFound(id)))?;
         match (command, booked) {
             (HoldCommand::Hold(terms), Some(TransferRefusal::Overdraft { available })) => {
                 let available = Money::new(available, terms.amount.currency());
-                Err(HoldError::Refused(HoldRefusal::BalanceInsufficient { available }))
+                Err(HoldError::Refused(HoldRefusal::BalanceInsufficient {
+                    available,
+                }))
             }
             (_, Some(refusal)) => Err(HoldError::Booking(refusal)),
             (_, None) => match decision {
-                Decision::Change(state, _) => Ok(Hold { state: *state, ..known }),
+                Decision::Change(state, _) => Ok(Hold {
+                    state: *state,
+                    ..known
+                }),
                 Decision::Unchanged | Decision::Refuse(_) => Ok(known),
             },
         }
     }
 
-    fn late_returns<'a>(&'a self, decisions: &[Decision], answers: &[HoldAnswer]) -> Vec<(&'a str, Uuid, Money)> {
-        let is_return = |decision: &Decision| lines_of(decision).iter().any(|line| line.code == Code::Return);
+    fn late_returns<'a>(
+        &'a self,
+        decisions: &[Decision],
+        answers: &[HoldAnswer],
+    ) -> Vec<(&'a str, Uuid, Money)> {
+        let is_return = |decision: &Decision| {
+            lines_of(decision)
+                .iter()
+                .any(|line| line.code == Code::Return)
+        };
         decisions
             .iter()
             .zip(answers)
@@ -306,7 +362,11 @@ impl Scene {
             .filter_map(|(_, answer)| answer.as_ref().ok())
             .filter_map(|hold| {
                 let funds = self.funds_of(hold.terms.id)?;
-                Some((funds.batch.as_str(), hold.terms.participation_id, hold.terms.amount))
+                Some((
+                    funds.batch.as_str(),
+                    hold.terms.participation_id,
+                    hold.terms.amount,
+                ))
             })
             .collect()
     }
@@ -318,4 +378,3 @@ fn lines_of(decision: &Decision) -> &[Transfer] {
         Decision::Unchanged | Decision::Refuse(_) => &[],
     }
 }
-

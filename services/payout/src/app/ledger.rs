@@ -9,11 +9,13 @@ use uuid::Uuid;
 
 use super::App;
 use crate::{
-    domain::ledger::{AccountId, Book, Booked, Movement, Transfer, TransferId, TransferRefusal, Verdict},
+    domain::ledger::{
+        AccountId, Book, Booked, Movement, Transfer, TransferId, TransferRefusal, Verdict,
+    },
     error::Error,
     storage::{
         self,
-        ledger::{AccountRow, Audit, TransferRow},
+        ledger::books::{AccountRow, Audit, TransferRow},
     },
 };
 
@@ -45,7 +47,11 @@ pub async fn apply(
 ///
 /// # Errors
 /// [`Error::Booking`] with the first refusal; the caller rolls back.
-pub async fn apply_all(tx: &mut PgConnection, lines: &[Transfer], now: OffsetDateTime) -> Result<(), Error> {
+pub async fn apply_all(
+    tx: &mut PgConnection,
+    lines: &[Transfer],
+    now: OffsetDateTime,
+) -> Result<(), Error> {
     match first_refusal(apply(tx, lines, now).await?) {
         None => Ok(()),
         Some(refusal) => Err(Error::Booking(refusal)),
@@ -53,9 +59,15 @@ pub async fn apply_all(tx: &mut PgConnection, lines: &[Transfer], now: OffsetDat
 }
 
 /// Locks accounts and opens a book with them, for callers who look at the sums before they decide what to book.
-pub(super) async fn open_book(tx: &mut PgConnection, ids: BTreeSet<AccountId>) -> Result<Book, sqlx::Error> {
+pub(super) async fn open_book(
+    tx: &mut PgConnection,
+    ids: BTreeSet<AccountId>,
+) -> Result<Book, sqlx::Error> {
     let ids: Vec<AccountId> = ids.into_iter().collect();
-    Ok(Book::open(storage::ledger::lock_accounts(tx, &ids).await?, []))
+    Ok(Book::open(
+        storage::ledger::lock_accounts(tx, &ids).await?,
+        [],
+    ))
 }
 
 /// Books lines in an open book, whose accounts are locked: only then does the look for the same ids see all that others
@@ -72,7 +84,11 @@ pub(super) async fn book_lines(
 }
 
 /// Writes what was booked.
-pub(super) async fn close_book(tx: &mut PgConnection, book: &Book, now: OffsetDateTime) -> Result<(), sqlx::Error> {
+pub(super) async fn close_book(
+    tx: &mut PgConnection,
+    book: &Book,
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
     let transfers = book.new_transfers();
     if transfers.is_empty() {
         return Ok(());
@@ -90,7 +106,10 @@ pub(super) fn first_refusal(verdicts: Vec<Verdict>) -> Option<TransferRefusal> {
             Verdict::Applied | Verdict::Repeated => None,
         })
         .collect();
-    let first = refusals.iter().position(|refusal| *refusal != TransferRefusal::ChainBroken).unwrap_or(0);
+    let first = refusals
+        .iter()
+        .position(|refusal| *refusal != TransferRefusal::ChainBroken)
+        .unwrap_or(0);
     (!refusals.is_empty()).then(|| refusals.swap_remove(first))
 }
 
@@ -112,7 +131,14 @@ impl App {
         page: PageRequest<Uuid>,
     ) -> Result<(Vec<AccountRow>, String), Error> {
         let mut connection = self.db.acquire().await?;
-        let rows = storage::ledger::list_accounts(&mut connection, batch, owner, page.after, page.limit()).await?;
+        let rows = storage::ledger::books::list_accounts(
+            &mut connection,
+            batch,
+            owner,
+            page.after,
+            page.limit(),
+        )
+        .await?;
         Ok(page.finish(rows, |last| last.account.id.0))
     }
 
@@ -123,7 +149,13 @@ impl App {
         page: PageRequest<i64>,
     ) -> Result<(Vec<TransferRow>, String), Error> {
         let mut connection = self.db.acquire().await?;
-        let rows = storage::ledger::list_transfers(&mut connection, account_id, page.after, page.limit()).await?;
+        let rows = storage::ledger::books::list_transfers(
+            &mut connection,
+            account_id,
+            page.after,
+            page.limit(),
+        )
+        .await?;
         Ok(page.finish(rows, |last| last.sequence))
     }
 
@@ -131,6 +163,9 @@ impl App {
     pub async fn audit_ledger(&self) -> Result<(Audit, OffsetDateTime), Error> {
         let mut connection = self.db.acquire().await?;
         let now = self.clock.now();
-        Ok((storage::ledger::audit(&mut connection, DIFFERING_MAX).await?, now))
+        Ok((
+            storage::ledger::books::audit(&mut connection, DIFFERING_MAX).await?,
+            now,
+        ))
     }
 }

@@ -43,7 +43,10 @@ impl App {
     ) -> Result<pb::PayeeAccount, Error> {
         // A repeat gets its answer also while the rail is away.
         let mut tx = self.db.begin().await?;
-        if let Some(answer) = idempotency::claim(&mut tx, &key, self.clock.now()).await?.answer()? {
+        if let Some(answer) = idempotency::claim(&mut tx, &key, self.clock.now())
+            .await?
+            .answer()?
+        {
             return Ok(answer);
         }
         tx.rollback().await?;
@@ -64,13 +67,16 @@ impl App {
             number_suffix: new.number.suffix().to_owned(),
             link_time: now,
         };
-        storage::payee_accounts::replace(&mut tx, &row).await.map_err(|error| match db::constraint(&error) {
-            Some("payee_accounts_number_hash_key") => Error::Link(LinkRefusal::Shared),
-            // Another first account of the same person was linked at the same time.
-            Some("payee_accounts_account_id_key") => Error::Conflict,
-            Some(_) | None => error.into(),
-        })?;
-        let participation_ids = storage::participation_funds::lock_of_account(&mut tx, new.account_id).await?;
+        storage::payee_accounts::replace(&mut tx, &row)
+            .await
+            .map_err(|error| match db::constraint(&error) {
+                Some("payee_accounts_number_hash_key") => Error::Link(LinkRefusal::Shared),
+                // Another first account of the same person was linked at the same time.
+                Some("payee_accounts_account_id_key") => Error::Conflict,
+                Some(_) | None => error.into(),
+            })?;
+        let participation_ids =
+            storage::participation_funds::lock_of_account(&mut tx, new.account_id).await?;
         storage::disbursements::revive_failed(&mut tx, &participation_ids).await?;
         self.entitle(&mut tx, &participation_ids).await?;
 
@@ -89,8 +95,13 @@ impl App {
     async fn verify_holder(&self, new: &NewPayeeAccount) -> Result<Holder, Error> {
         let answer = self.rail.inquire_account(new.channel, &new.number).await?;
         let holder = match answer {
-            AccountAnswer::Open { holder, is_verified: true } => holder,
-            AccountAnswer::Open { is_verified: false, .. } => return Err(Error::Link(LinkRefusal::HolderMismatched)),
+            AccountAnswer::Open {
+                holder,
+                is_verified: true,
+            } => holder,
+            AccountAnswer::Open {
+                is_verified: false, ..
+            } => return Err(Error::Link(LinkRefusal::HolderMismatched)),
             AccountAnswer::NotFound => return Err(Error::Link(LinkRefusal::NotFound)),
             AccountAnswer::Closed => return Err(Error::Link(LinkRefusal::Closed)),
             AccountAnswer::Blocked => return Err(Error::Link(LinkRefusal::Blocked)),

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use time::OffsetDateTime;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::App;
@@ -38,6 +37,9 @@ use results::Outcome;
 /// How long the worker rests when there is nothing to do.
 const REST: Duration = Duration::from_secs(1);
 
+/// How long it rests when the rail looks away, so that not every waiting line becomes unclear for nothing.
+const OUTAGE_REST: Duration = Duration::from_secs(5);
+
 /// How many lines are claimed at once, for each request that may be under way: enough to keep them busy, and few enough
 /// that little has to be asked about when the process dies.
 const LINES_PER_REQUEST: usize = 8;
@@ -52,20 +54,27 @@ pub struct Round {
     pub line_count: usize,
     /// Lines that never left us, because the rail is away.
     pub not_sent_count: usize,
+    /// Lines that were sent and have no clear answer.
+    pub unclear_count: usize,
 }
 
 impl App {
-    /// Pays until told to stop.
-    pub async fn run_payments(&self, stopping: CancellationToken) {
-        while !stopping.is_cancelled() {
+    /// Pays until told to stop. Then nothing more is sent, and what is under way is waited for.
+    pub async fn run_payments(&self) {
+        while !self.stopping.is_cancelled() {
             let sent = self.report(self.send_round().await, "send payments");
             let asked = self.report(self.inquire_round().await, "ask about payments");
-            let is_idle = sent.line_count + asked.line_count == 0;
-            if is_idle || sent.not_sent_count > 0 {
-                tokio::select! {
-                    () = tokio::time::sleep(REST) => {}
-                    () = stopping.cancelled() => {}
-                }
+            let is_outage = sent.not_sent_count > 0
+                || (sent.unclear_count == sent.line_count
+                    && sent.line_count >= self.payments.rail_concurrency_max);
+            let rest = match sent.line_count + asked.line_count {
+                _ if is_outage => OUTAGE_REST,
+                0 => REST,
+                _ => continue,
+            };
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                () = self.stopping.cancelled() => {}
             }
         }
     }
@@ -85,13 +94,20 @@ impl App {
             return Ok(Round::default());
         }
         if let Err(outage) = self.rail.authenticate().await {
-            tracing::warn!(error = &outage as &dyn std::error::Error, "the rail is away; payments wait");
-            return Ok(Round { line_count: 0, not_sent_count: 1 });
+            tracing::warn!(
+                error = &outage as &dyn std::error::Error,
+                "the rail is away; payments wait"
+            );
+            return Ok(Round {
+                not_sent_count: 1,
+                ..Round::default()
+            });
         }
         let now = self.clock.now();
         let next_inquiry_time = self.payments.inquiry_plan.next_inquiry(now, 0, now);
         let mut tx = self.db.begin().await?;
-        let lines = orders::claim_approved(&mut tx, self.claim_max(), now, next_inquiry_time).await?;
+        let lines =
+            orders::claim_approved(&mut tx, self.claim_max(), now, next_inquiry_time).await?;
         tx.commit().await?;
         self.send(lines, false).await
     }
@@ -112,7 +128,12 @@ impl App {
         }
         let next: Vec<(Uuid, OffsetDateTime)> = due
             .iter()
-            .map(|order| (order.id, plan.next_inquiry(now, order.inquiry_count + 1, order.send_time)))
+            .map(|order| {
+                (
+                    order.id,
+                    plan.next_inquiry(now, order.inquiry_count + 1, order.send_time),
+                )
+            })
             .collect();
         let lines = orders::set_asked(&mut tx, &next).await?;
         tx.commit().await?;
@@ -120,7 +141,10 @@ impl App {
         let line_count = lines.len();
         let mut answers = stream::iter(lines)
             .map(|line| async move {
-                let answer = self.rail.inquire_payment(&line.reference(), line.amount).await;
+                let answer = self
+                    .rail
+                    .inquire_payment(&line.reference(), line.amount)
+                    .await;
                 (line, answer)
             })
             .buffer_unordered(self.payments.rail_concurrency_max)
@@ -137,7 +161,10 @@ impl App {
             self.write_results(outcomes).await?;
         }
         self.resend(unknown_to_rail).await?;
-        Ok(Round { line_count, not_sent_count: 0 })
+        Ok(Round {
+            line_count,
+            ..Round::default()
+        })
     }
 
     /// Sends lines again that the rail does not know, if their cut-off has passed.
@@ -146,7 +173,10 @@ impl App {
         let now = self.clock.now();
         let again: Vec<(Uuid, i32)> = lines
             .iter()
-            .filter(|line| line.send_time.is_some_and(|send_time| plan.may_resend(now, send_time)))
+            .filter(|line| {
+                line.send_time
+                    .is_some_and(|send_time| plan.may_resend(now, send_time))
+            })
             .map(|line| (line.id, line.attempt))
             .collect();
         if again.is_empty() {
@@ -156,7 +186,10 @@ impl App {
         let mut tx = self.db.begin().await?;
         let lines = orders::set_resent(&mut tx, &again, now, next_inquiry_time).await?;
         tx.commit().await?;
-        tracing::info!(line_count = lines.len(), "sending payments again that the rail does not know");
+        tracing::info!(
+            line_count = lines.len(),
+            "sending payments again that the rail does not know"
+        );
         self.send(lines, true).await.map(drop)
     }
 
@@ -170,10 +203,15 @@ impl App {
         let destinations = orders::find_destinations(&mut connection, &ids).await?;
         drop(connection);
 
-        let mut round = Round { line_count: lines.len(), not_sent_count: 0 };
+        let mut round = Round {
+            line_count: lines.len(),
+            ..Round::default()
+        };
         let mut answers = stream::iter(lines)
             .map(|line| {
-                let destination = destinations.iter().find(|destination| destination.disbursement_id == line.id);
+                let destination = destinations
+                    .iter()
+                    .find(|destination| destination.disbursement_id == line.id);
                 async move {
                     let answer = self.pay(&line, destination).await;
                     (line, answer)
@@ -186,6 +224,7 @@ impl App {
             for (line, answer) in answers {
                 let outcome = outcome_of(&line, answer, is_resend);
                 round.not_sent_count += usize::from(outcome == Outcome::NotSent);
+                round.unclear_count += usize::from(outcome == Outcome::Unknown);
                 outcomes.push((line, outcome));
             }
             self.write_results(outcomes).await?;
@@ -194,13 +233,19 @@ impl App {
     }
 
     async fn pay(&self, line: &Disbursement, destination: Option<&Destination>) -> PaymentAnswer {
+        if self.stopping.is_cancelled() {
+            return PaymentAnswer::NotSent("the process is going down".to_owned());
+        }
         let Some(destination) = destination else {
             return PaymentAnswer::NotSent("no payee account".to_owned());
         };
         let Some(channel) = Channel::find(&destination.channel) else {
             return PaymentAnswer::NotSent("an unknown channel".to_owned());
         };
-        let (number, holder) = match self.vault.open(destination.payee_account_id, &destination.sealed) {
+        let (number, holder) = match self
+            .vault
+            .open(destination.payee_account_id, &destination.sealed)
+        {
             Ok(opened) => opened,
             Err(error) => return PaymentAnswer::NotSent(error.to_string()),
         };
@@ -231,7 +276,11 @@ fn outcome_of(line: &Disbursement, answer: PaymentAnswer, is_resend: bool) -> Ou
         // The first sending may have been heard after all, also if this one never left us.
         PaymentAnswer::NotSent(why) => {
             tracing::warn!(disbursement.id = %line.id, why, "a payment was not sent");
-            if is_resend { Outcome::Unknown } else { Outcome::NotSent }
+            if is_resend {
+                Outcome::Unknown
+            } else {
+                Outcome::NotSent
+            }
         }
     }
 }
@@ -249,4 +298,3 @@ fn decide(line: &Disbursement, answer: InquiryAnswer) -> Option<Outcome> {
         }
     }
 }
-

@@ -43,10 +43,14 @@ impl App {
         let rows = storage::participation_funds::lock_all(tx, participation_ids).await?;
         if rows.len() < participation_ids.len() {
             let missing = participation_ids.len() - rows.len();
-            return Err(HandleError::Missing(format!("the funds of {missing} participations of {batch}")));
+            return Err(HandleError::Missing(format!(
+                "the funds of {missing} participations of {batch}"
+            )));
         }
         if rows.iter().any(|row| row.funds.batch != batch) {
-            return Err(HandleError::Reject(format!("a participation does not belong to {batch}")));
+            return Err(HandleError::Reject(format!(
+                "a participation does not belong to {batch}"
+            )));
         }
         let open: Vec<_> = rows.iter().filter(|row| !row.funds.is_returned).collect();
         let Some(currency) = open.first().map(|row| row.funds.zero.currency()) else {
@@ -61,10 +65,22 @@ impl App {
         let mut book = open_book(tx, accounts_of(batch, &open, currency)).await?;
         let unspent = |participation_id: &Uuid| Unspent {
             participation_id: *participation_id,
-            training: book.sums(chart::own_id(AccountKind::TrainingBalance, *participation_id)).available(),
-            commitment: book.sums(chart::own_id(AccountKind::IncentiveCommitment, *participation_id)).available(),
+            training: book
+                .sums(chart::own_id(
+                    AccountKind::TrainingBalance,
+                    *participation_id,
+                ))
+                .available(),
+            commitment: book
+                .sums(chart::own_id(
+                    AccountKind::IncentiveCommitment,
+                    *participation_id,
+                ))
+                .available(),
         };
-        let in_flight = cancelled.iter().filter(|payment| payment.state == DisbursementState::Approved);
+        let in_flight = cancelled
+            .iter()
+            .filter(|payment| payment.state == DisbursementState::Approved);
         let lines: Vec<Transfer> = open
             .iter()
             .flat_map(|id| return_transfers(unspent(id), returned_id, currency))
@@ -79,14 +95,21 @@ impl App {
         close_book(tx, &book, now).await?;
         storage::participation_funds::set_returned(tx, &open, revoke_time).await?;
 
-        let event = pb::FundsReturned::from(FundsReturned { batch, participation_ids: &open, total });
+        let event = pb::FundsReturned::from(FundsReturned {
+            batch,
+            participation_ids: &open,
+            total,
+        });
         outbox::append(tx, batch, now, &event).await?;
         Ok(())
     }
 }
 
 /// Cancels the payments of participations that were not sent, or failed, and returns them as they were.
-async fn cancel_unsent(tx: &mut PgConnection, participation_ids: &[Uuid]) -> Result<Vec<Disbursement>, sqlx::Error> {
+async fn cancel_unsent(
+    tx: &mut PgConnection,
+    participation_ids: &[Uuid],
+) -> Result<Vec<Disbursement>, sqlx::Error> {
     let payments = storage::disbursements::lock_unsent(tx, participation_ids).await?;
     if payments.is_empty() {
         return Ok(payments);
@@ -94,19 +117,29 @@ async fn cancel_unsent(tx: &mut PgConnection, participation_ids: &[Uuid]) -> Res
     let ids: Vec<Uuid> = payments.iter().map(|payment| payment.id).collect();
     storage::disbursements::set_cancelled(tx, &ids).await?;
     // An approver counts the lines that are still there.
-    let batched: Vec<&Disbursement> =
-        payments.iter().filter(|payment| payment.state == DisbursementState::Batched).collect();
+    let batched: Vec<&Disbursement> = payments
+        .iter()
+        .filter(|payment| payment.state == DisbursementState::Batched)
+        .collect();
     storage::disbursement_batches::take_out(tx, &batched).await?;
     Ok(payments)
 }
 
 fn accounts_of(batch: &str, participation_ids: &[Uuid], currency: Currency) -> BTreeSet<AccountId> {
     let own = |id: &Uuid| {
-        [AccountKind::TrainingBalance, AccountKind::IncentiveCommitment].map(|kind| chart::own_id(kind, *id))
+        [
+            AccountKind::TrainingBalance,
+            AccountKind::IncentiveCommitment,
+        ]
+        .map(|kind| chart::own_id(kind, *id))
     };
     let of_batch = [AccountKind::Returned, AccountKind::RailInFlight]
         .map(|kind| chart::of_batch(kind, batch, currency).id);
-    participation_ids.iter().flat_map(own).chain(of_batch).collect()
+    participation_ids
+        .iter()
+        .flat_map(own)
+        .chain(of_batch)
+        .collect()
 }
 
 /// Tells what went back by itself after the return: holds that were released, payments that failed.
@@ -117,7 +150,10 @@ pub(super) async fn tell_late_returns(
 ) -> Result<(), sqlx::Error> {
     let mut by_batch: HashMap<&str, Vec<(Uuid, Money)>> = HashMap::new();
     for (batch, participation_id, amount) in returns {
-        by_batch.entry(batch).or_default().push((*participation_id, *amount));
+        by_batch
+            .entry(batch)
+            .or_default()
+            .push((*participation_id, *amount));
     }
     for (batch, returns) in by_batch {
         let mut ids: Vec<Uuid> = returns.iter().map(|(id, _)| *id).collect();
@@ -125,7 +161,11 @@ pub(super) async fn tell_late_returns(
         ids.dedup();
         let minor: i64 = returns.iter().map(|(_, amount)| amount.minor()).sum();
         let total = Money::new(minor, returns[0].1.currency());
-        let event = pb::FundsReturned::from(FundsReturned { batch, participation_ids: &ids, total });
+        let event = pb::FundsReturned::from(FundsReturned {
+            batch,
+            participation_ids: &ids,
+            total,
+        });
         outbox::append(tx, batch, now, &event).await?;
     }
     Ok(())

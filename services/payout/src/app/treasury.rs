@@ -22,7 +22,8 @@ use crate::{
         chart::{self, AccountKind},
         ledger::{Code, Leg, NewAccount, Transfer, TransferRefusal},
         treasury::{
-            Allotment, Appropriation, AppropriationBalance, FundTrace, Reallocation, TreasuryRefusal, check_currency,
+            Allotment, Appropriation, AppropriationBalance, FundTrace, Reallocation,
+            TreasuryRefusal, check_currency,
         },
     },
     error::Error,
@@ -74,26 +75,47 @@ impl App {
         if let Some(answer) = idempotency::claim(&mut tx, &key, now).await?.answer()? {
             return Ok(answer);
         }
-        let appropriation =
-            Appropriation { id: new.id, fiscal_year: new.fiscal_year, amount: new.amount, create_time: now };
+        let appropriation = Appropriation {
+            id: new.id,
+            fiscal_year: new.fiscal_year,
+            amount: new.amount,
+            create_time: now,
+        };
         let name = names::format("appropriations", &appropriation.id);
-        storage::treasury::insert_appropriation(&mut tx, &appropriation).await.map_err(|error| {
-            match db::constraint(&error) {
+        storage::treasury::insert_appropriation(&mut tx, &appropriation)
+            .await
+            .map_err(|error| match db::constraint(&error) {
                 Some("appropriations_pkey") => {
-                    Error::Treasury(TreasuryRefusal::AppropriationExists { appropriation: name.clone() })
+                    Error::Treasury(TreasuryRefusal::AppropriationExists {
+                        appropriation: name.clone(),
+                    })
                 }
                 Some(_) | None => error.into(),
-            }
-        })?;
+            })?;
 
         let currency = new.amount.currency();
-        let (source, target) = (chart::treasury(currency), chart::appropriation(&appropriation.id, currency));
+        let (source, target) = (
+            chart::treasury(currency),
+            chart::appropriation(&appropriation.id, currency),
+        );
         let id = chart::transfer_id_by_name(&name, "appropriate");
-        let leg = Leg { debit: source.id, credit: target.id, amount: new.amount };
+        let leg = Leg {
+            debit: source.id,
+            credit: target.id,
+            amount: new.amount,
+        };
         storage::ledger::insert_accounts(&mut tx, &[source, target]).await?;
-        apply_all(&mut tx, &[Transfer::post(id, Code::Appropriation, leg)], now).await?;
+        apply_all(
+            &mut tx,
+            &[Transfer::post(id, Code::Appropriation, leg)],
+            now,
+        )
+        .await?;
 
-        let answer = pb::Appropriation::from(AppropriationBalance { appropriation, available: new.amount });
+        let answer = pb::Appropriation::from(AppropriationBalance {
+            appropriation,
+            available: new.amount,
+        });
         idempotency::store(&mut tx, &key, &answer).await?;
         tx.commit().await?;
         Ok(answer)
@@ -103,24 +125,33 @@ impl App {
     pub async fn get_appropriation(&self, id: &str) -> Result<AppropriationBalance, Error> {
         let mut connection = self.db.acquire().await?;
         let appropriation = storage::treasury::find_appropriation(&mut connection, id).await?;
-        let appropriation = appropriation.ok_or_else(|| Error::NotFound(names::format("appropriations", id)))?;
+        let appropriation =
+            appropriation.ok_or_else(|| Error::NotFound(names::format("appropriations", id)))?;
         let currency = appropriation.amount.currency();
         let account_id = chart::appropriation(id, currency).id;
-        let sums = storage::ledger::find_sums(&mut connection, &[account_id]).await?;
+        let sums = storage::ledger::books::find_sums(&mut connection, &[account_id]).await?;
         let available = sums.first().map_or(0, |(_, sums)| sums.available());
-        Ok(AppropriationBalance { appropriation, available: Money::new(available, currency) })
+        Ok(AppropriationBalance {
+            appropriation,
+            available: Money::new(available, currency),
+        })
     }
 
     /// Moves money from an appropriation into a batch's budget.
-    pub async fn create_allotment(&self, key: RequestKey, new: NewAllotment) -> Result<pb::Allotment, Error> {
+    pub async fn create_allotment(
+        &self,
+        key: RequestKey,
+        new: NewAllotment,
+    ) -> Result<pb::Allotment, Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         if let Some(answer) = idempotency::claim(&mut tx, &key, now).await?.answer()? {
             return Ok(answer);
         }
         let source = storage::treasury::find_appropriation(&mut tx, &new.appropriation_id).await?;
-        let source =
-            source.ok_or_else(|| Error::NotFound(names::format("appropriations", &new.appropriation_id)))?;
+        let source = source.ok_or_else(|| {
+            Error::NotFound(names::format("appropriations", &new.appropriation_id))
+        })?;
         let currency = new.amount.currency();
         check_currency(new.amount, source.amount.currency()).map_err(Error::Treasury)?;
         let of_batch = storage::treasury::ensure_budget(&mut tx, &new.batch, currency, now).await?;
@@ -162,13 +193,17 @@ impl App {
             return Ok(answer);
         }
         let currency = new.amount.currency();
-        let Some(of_source) = storage::treasury::find_currency(&mut tx, &new.source_batch).await? else {
+        let Some(of_source) = storage::treasury::find_currency(&mut tx, &new.source_batch).await?
+        else {
             // A batch that never had money has none to give.
             let available = Money::new(0, currency);
-            return Err(Error::Treasury(TreasuryRefusal::FundsInsufficient { available }));
+            return Err(Error::Treasury(TreasuryRefusal::FundsInsufficient {
+                available,
+            }));
         };
         check_currency(new.amount, of_source).map_err(Error::Treasury)?;
-        let of_target = storage::treasury::ensure_budget(&mut tx, &new.target_batch, currency, now).await?;
+        let of_target =
+            storage::treasury::ensure_budget(&mut tx, &new.target_batch, currency, now).await?;
         check_currency(new.amount, of_target).map_err(Error::Treasury)?;
 
         let reallocation = Reallocation {
@@ -184,7 +219,11 @@ impl App {
             step: "reallocate",
             code: Code::Reallocation,
             source: chart::of_batch(AccountKind::Returned, &reallocation.source_batch, currency),
-            target: chart::of_batch(AccountKind::BatchBudget, &reallocation.target_batch, currency),
+            target: chart::of_batch(
+                AccountKind::BatchBudget,
+                &reallocation.target_batch,
+                currency,
+            ),
             amount: reallocation.amount,
         };
         move_public_money(&mut tx, order, now).await?;
@@ -206,7 +245,8 @@ impl App {
     ) -> Result<(Vec<Reallocation>, String), Error> {
         let mut connection = self.db.acquire().await?;
         let rows =
-            storage::treasury::list_reallocations(&mut connection, batch, page.after, page.limit()).await?;
+            storage::treasury::list_reallocations(&mut connection, batch, page.after, page.limit())
+                .await?;
         Ok(page.finish(rows, |last| last.id))
     }
 
@@ -228,15 +268,25 @@ struct Order {
     amount: Money,
 }
 
-async fn move_public_money(tx: &mut PgConnection, order: Order, now: OffsetDateTime) -> Result<(), Error> {
-    let leg = Leg { debit: order.source.id, credit: order.target.id, amount: order.amount };
+async fn move_public_money(
+    tx: &mut PgConnection,
+    order: Order,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    let leg = Leg {
+        debit: order.source.id,
+        credit: order.target.id,
+        amount: order.amount,
+    };
     storage::ledger::insert_accounts(tx, &[order.source, order.target]).await?;
     let line = Transfer::post(chart::transfer_id(order.id, order.step), order.code, leg);
     match first_refusal(apply(tx, &[line], now).await?) {
         None => Ok(()),
         Some(TransferRefusal::Overdraft { available }) => {
             let available = Money::new(available, order.amount.currency());
-            Err(Error::Treasury(TreasuryRefusal::FundsInsufficient { available }))
+            Err(Error::Treasury(TreasuryRefusal::FundsInsufficient {
+                available,
+            }))
         }
         Some(refusal) => Err(Error::Booking(refusal)),
     }

@@ -67,7 +67,9 @@ impl AccountKind {
 
     /// Finds a kind by its name.
     pub fn parse(name: &str) -> Option<AccountKind> {
-        AccountKind::ALL.into_iter().find(|kind| kind.as_str() == name)
+        AccountKind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
     }
 }
 
@@ -78,7 +80,12 @@ pub fn treasury(currency: Currency) -> NewAccount {
 
 /// The account of an appropriation.
 pub fn appropriation(id: &str, currency: Currency) -> NewAccount {
-    shared(AccountKind::Appropriation, &format!("appropriations/{id}"), None, currency)
+    shared(
+        AccountKind::Appropriation,
+        &format!("appropriations/{id}"),
+        None,
+        currency,
+    )
 }
 
 /// One of the accounts that a batch has one of: its budget, what is in flight, paid, or returned.
@@ -88,17 +95,32 @@ pub fn of_batch(kind: AccountKind, batch: &str, currency: Currency) -> NewAccoun
 
 /// What a provider got from a batch.
 pub fn provider_payable(provider_id: Uuid, batch: &str, currency: Currency) -> NewAccount {
-    shared(AccountKind::ProviderPayable, &format!("providers/{provider_id}"), Some(batch), currency)
+    shared(
+        AccountKind::ProviderPayable,
+        &format!("providers/{provider_id}"),
+        Some(batch),
+        currency,
+    )
 }
 
 /// The training balance of a participation.
 pub fn training_balance(participation_id: Uuid, batch: &str, currency: Currency) -> NewAccount {
-    own(AccountKind::TrainingBalance, participation_id, batch, currency)
+    own(
+        AccountKind::TrainingBalance,
+        participation_id,
+        batch,
+        currency,
+    )
 }
 
 /// The incentive commitment of a participation.
 pub fn incentive_commitment(participation_id: Uuid, batch: &str, currency: Currency) -> NewAccount {
-    own(AccountKind::IncentiveCommitment, participation_id, batch, currency)
+    own(
+        AccountKind::IncentiveCommitment,
+        participation_id,
+        batch,
+        currency,
+    )
 }
 
 /// The id of a participation's account.
@@ -113,11 +135,20 @@ pub fn transfer_id(of: Uuid, step: &str) -> TransferId {
 
 /// The id of the transfer that does `step` with the thing of this name.
 pub fn transfer_id_by_name(name: &str, step: &str) -> TransferId {
-    TransferId(Uuid::new_v5(&NAMESPACE, format!("transfer|{step}|{name}").as_bytes()))
+    TransferId(Uuid::new_v5(
+        &NAMESPACE,
+        format!("transfer|{step}|{name}").as_bytes(),
+    ))
 }
 
 fn shared(kind: AccountKind, owner: &str, batch: Option<&str>, currency: Currency) -> NewAccount {
-    let key = [kind.as_str(), owner, batch.unwrap_or_default(), currency.code()].join("|");
+    let key = [
+        kind.as_str(),
+        owner,
+        batch.unwrap_or_default(),
+        currency.code(),
+    ]
+    .join("|");
     NewAccount {
         id: AccountId(Uuid::new_v5(&NAMESPACE, key.as_bytes())),
         kind,
@@ -140,7 +171,11 @@ fn own(kind: AccountKind, participation_id: Uuid, batch: &str, currency: Currenc
 /// Derives an id that sorts beside the one it comes from: the time of a version-7 id stays in front, so that inserts go
 /// to the right edge of an index, and 74 bits of a hash follow (version 8, RFC 9562).
 fn derived(base: Uuid, label: &str) -> Uuid {
-    let hash = Sha256::new().chain_update(label.as_bytes()).chain_update([0]).chain_update(base.as_bytes()).finalize();
+    let hash = Sha256::new()
+        .chain_update(label.as_bytes())
+        .chain_update([0])
+        .chain_update(base.as_bytes())
+        .finalize();
     let mut bytes = [0; 16];
     bytes[..6].copy_from_slice(&base.as_bytes()[..6]);
     bytes[6..].copy_from_slice(&hash[..10]);
@@ -167,9 +202,18 @@ mod tests {
     fn the_same_account_has_the_same_id_and_another_has_not() {
         let budget = of_batch(AccountKind::BatchBudget, "batches/48", idr());
 
-        assert_eq!(budget, of_batch(AccountKind::BatchBudget, "batches/48", idr()));
-        assert_ne!(budget.id, of_batch(AccountKind::Returned, "batches/48", idr()).id);
-        assert_ne!(budget.id, of_batch(AccountKind::BatchBudget, "batches/49", idr()).id);
+        assert_eq!(
+            budget,
+            of_batch(AccountKind::BatchBudget, "batches/48", idr())
+        );
+        assert_ne!(
+            budget.id,
+            of_batch(AccountKind::Returned, "batches/48", idr()).id
+        );
+        assert_ne!(
+            budget.id,
+            of_batch(AccountKind::BatchBudget, "batches/49", idr()).id
+        );
         let dollars = Currency::from_code("USD").unwrap();
         assert_ne!(treasury(idr()).id, treasury(dollars).id);
     }

@@ -135,7 +135,12 @@ impl Disbursement {
 
     /// Takes the money out of the commitment and puts it in flight.
     pub fn put_in_flight(&self) -> Transfer {
-        self.line("send", Code::Incentive, self.commitment(), self.of_batch(AccountKind::RailInFlight))
+        self.line(
+            "send",
+            Code::Incentive,
+            self.commitment(),
+            self.of_batch(AccountKind::RailInFlight),
+        )
     }
 
     /// Books that it arrived.
@@ -153,7 +158,12 @@ impl Disbursement {
     pub fn take_back(&self, is_returned: bool) -> Transfer {
         let in_flight = self.of_batch(AccountKind::RailInFlight);
         if is_returned {
-            self.line("fail", Code::Return, in_flight, self.of_batch(AccountKind::Returned))
+            self.line(
+                "fail",
+                Code::Return,
+                in_flight,
+                self.of_batch(AccountKind::Returned),
+            )
         } else {
             self.line("fail", Code::Incentive, in_flight, self.commitment())
         }
@@ -179,7 +189,15 @@ impl Disbursement {
 
     fn line(&self, step: &str, code: Code, debit: AccountId, credit: AccountId) -> Transfer {
         let id = chart::transfer_id(self.id, &format!("{step}-{}", self.attempt));
-        Transfer::post(id, code, Leg { debit, credit, amount: self.amount })
+        Transfer::post(
+            id,
+            code,
+            Leg {
+                debit,
+                credit,
+                amount: self.amount,
+            },
+        )
     }
 }
 
@@ -203,12 +221,24 @@ pub struct InquiryPlan {
 impl InquiryPlan {
     /// Returns when to ask next, after so many inquiries without an outcome. An order that may be sent again at a known
     /// moment is asked about then at the latest.
-    pub fn next_inquiry(&self, now: OffsetDateTime, inquiry_count: i32, send_time: OffsetDateTime) -> OffsetDateTime {
+    pub fn next_inquiry(
+        &self,
+        now: OffsetDateTime,
+        inquiry_count: i32,
+        send_time: OffsetDateTime,
+    ) -> OffsetDateTime {
         let doublings = u32::try_from(inquiry_count).unwrap_or(0).min(20);
-        let delay = self.first_delay.saturating_mul(2_i32.pow(doublings)).min(INQUIRY_DELAY_MAX.max(self.first_delay));
+        let delay = self
+            .first_delay
+            .saturating_mul(2_i32.pow(doublings))
+            .min(INQUIRY_DELAY_MAX.max(self.first_delay));
         let regular = now + delay;
         let cut_off = send_time + self.resend_after;
-        if now < cut_off { regular.min(cut_off) } else { regular }
+        if now < cut_off {
+            regular.min(cut_off)
+        } else {
+            regular
+        }
     }
 
     /// Says whether an order that the rail does not know may be sent again, under the same reference.
@@ -245,7 +275,9 @@ impl DisbursementState {
 
     /// Finds a state by its name.
     pub fn parse(name: &str) -> Option<DisbursementState> {
-        DisbursementState::ALL.into_iter().find(|state| state.as_str() == name)
+        DisbursementState::ALL
+            .into_iter()
+            .find(|state| state.as_str() == name)
     }
 }
 
@@ -260,7 +292,9 @@ impl BatchState {
 
     /// Finds a state by its name.
     pub fn parse(name: &str) -> Option<BatchState> {
-        [BatchState::PendingApproval, BatchState::Approved].into_iter().find(|state| state.as_str() == name)
+        [BatchState::PendingApproval, BatchState::Approved]
+            .into_iter()
+            .find(|state| state.as_str() == name)
     }
 }
 
@@ -270,19 +304,42 @@ mod tests {
 
     use super::*;
 
-    const PLAN: InquiryPlan = InquiryPlan { first_delay: Duration::minutes(10), resend_after: Duration::hours(1) };
+    const PLAN: InquiryPlan = InquiryPlan {
+        first_delay: Duration::minutes(10),
+        resend_after: Duration::hours(1),
+    };
     const SENT: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
     #[test]
     fn inquiries_become_rarer_and_meet_the_cut_off() {
         for (now, count, expected) in [
             (SENT, 0, datetime!(2026-01-01 00:10 UTC)),
-            (datetime!(2026-01-01 00:10 UTC), 1, datetime!(2026-01-01 00:30 UTC)),
-            (datetime!(2026-01-01 00:30 UTC), 2, datetime!(2026-01-01 01:00 UTC)),
-            (datetime!(2026-01-01 01:00 UTC), 3, datetime!(2026-01-01 02:20 UTC)),
-            (datetime!(2026-01-01 02:20 UTC), 31, datetime!(2026-01-02 02:20 UTC)),
+            (
+                datetime!(2026-01-01 00:10 UTC),
+                1,
+                datetime!(2026-01-01 00:30 UTC),
+            ),
+            (
+                datetime!(2026-01-01 00:30 UTC),
+                2,
+                datetime!(2026-01-01 01:00 UTC),
+            ),
+            (
+                datetime!(2026-01-01 01:00 UTC),
+                3,
+                datetime!(2026-01-01 02:20 UTC),
+            ),
+            (
+                datetime!(2026-01-01 02:20 UTC),
+                31,
+                datetime!(2026-01-02 02:20 UTC),
+            ),
         ] {
-            assert_eq!(PLAN.next_inquiry(now, count, SENT), expected, "{now} {count}");
+            assert_eq!(
+                PLAN.next_inquiry(now, count, SENT),
+                expected,
+                "{now} {count}"
+            );
         }
     }
 

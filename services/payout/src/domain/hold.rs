@@ -126,7 +126,9 @@ impl HoldCommand {
     /// Decides. `known` is the hold as it was before the command, `funds` its participation's.
     pub fn decide(&self, known: Option<&Hold>, funds: Option<&HolderFunds>) -> Decision {
         match (self, known) {
-            (HoldCommand::Hold(terms) | HoldCommand::Release(terms), Some(known)) if known.terms != *terms => {
+            (HoldCommand::Hold(terms) | HoldCommand::Release(terms), Some(known))
+                if known.terms != *terms =>
+            {
                 Decision::Refuse(HoldRefusal::IdReused(terms.id))
             }
             (HoldCommand::Hold(_), Some(_)) => Decision::Unchanged,
@@ -142,7 +144,9 @@ impl HoldCommand {
 impl HoldTerms {
     fn keep(&self, funds: Option<&HolderFunds>) -> Decision {
         let Some(funds) = funds.filter(|funds| !funds.is_returned) else {
-            return Decision::Refuse(HoldRefusal::BalanceNotFound { participation_id: self.participation_id });
+            return Decision::Refuse(HoldRefusal::BalanceNotFound {
+                participation_id: self.participation_id,
+            });
         };
         if self.amount.currency() != funds.zero.currency() {
             let currency_code = funds.zero.currency().code();
@@ -150,7 +154,8 @@ impl HoldTerms {
         }
         let leg = Leg {
             debit: chart::own_id(AccountKind::TrainingBalance, self.participation_id),
-            credit: chart::provider_payable(self.provider_id, &funds.batch, self.amount.currency()).id,
+            credit: chart::provider_payable(self.provider_id, &funds.batch, self.amount.currency())
+                .id,
             amount: self.amount,
         };
         let line = Transfer::hold(TransferId(self.id), Code::Purchase, leg);
@@ -159,7 +164,11 @@ impl HoldTerms {
 
     /// A free course moves no money.
     fn unless_free(&self, lines: Vec<Transfer>) -> Vec<Transfer> {
-        if self.amount.minor() == 0 { Vec::new() } else { lines }
+        if self.amount.minor() == 0 {
+            Vec::new()
+        } else {
+            lines
+        }
     }
 }
 
@@ -169,12 +178,19 @@ impl Hold {
             return Decision::Unchanged;
         }
         if self.state != HoldState::Held {
-            return Decision::Refuse(HoldRefusal::HoldEnded { id: self.terms.id, state: self.state });
+            return Decision::Refuse(HoldRefusal::HoldEnded {
+                id: self.terms.id,
+                state: self.state,
+            });
         }
         let pending_id = TransferId(self.terms.id);
         let id = |step| chart::transfer_id(self.terms.id, step);
         let lines = if wanted == HoldState::Captured {
-            vec![Transfer::post_pending(id("capture"), Code::Purchase, pending_id)]
+            vec![Transfer::post_pending(
+                id("capture"),
+                Code::Purchase,
+                pending_id,
+            )]
         } else {
             let void = Transfer::void_pending(id("release"), Code::Purchase, pending_id);
             // The participation's money went back while this amount was held: it follows.
@@ -189,7 +205,12 @@ impl Hold {
     fn give_back(&self, funds: &HolderFunds, id: TransferId) -> Transfer {
         let leg = Leg {
             debit: chart::own_id(AccountKind::TrainingBalance, self.terms.participation_id),
-            credit: chart::of_batch(AccountKind::Returned, &funds.batch, self.terms.amount.currency()).id,
+            credit: chart::of_batch(
+                AccountKind::Returned,
+                &funds.batch,
+                self.terms.amount.currency(),
+            )
+            .id,
             amount: self.terms.amount,
         };
         Transfer::post(id, Code::Return, leg)
@@ -208,7 +229,9 @@ impl HoldState {
 
     /// Finds a state by its name.
     pub fn parse(name: &str) -> Option<HoldState> {
-        [HoldState::Held, HoldState::Captured, HoldState::Released].into_iter().find(|state| state.as_str() == name)
+        [HoldState::Held, HoldState::Captured, HoldState::Released]
+            .into_iter()
+            .find(|state| state.as_str() == name)
     }
 }
 
@@ -228,11 +251,19 @@ mod tests {
     }
 
     fn known(minor: i64, state: HoldState) -> Hold {
-        Hold { terms: terms(minor), state, create_time: datetime!(2026-01-01 00:00 UTC) }
+        Hold {
+            terms: terms(minor),
+            state,
+            create_time: datetime!(2026-01-01 00:00 UTC),
+        }
     }
 
     fn funds(is_returned: bool) -> HolderFunds {
-        HolderFunds { batch: "batches/1".to_owned(), zero: Money::from_stored(0, "IDR").unwrap(), is_returned }
+        HolderFunds {
+            batch: "batches/1".to_owned(),
+            zero: Money::from_stored(0, "IDR").unwrap(),
+            is_returned,
+        }
     }
 
     fn state_and_lines(decision: Decision) -> (HoldState, usize) {
@@ -273,46 +304,95 @@ mod tests {
 
         let released = HoldCommand::Release(terms(5)).decide(Some(&held), Some(&funds(true)));
 
-        let Decision::Change(HoldState::Released, lines) = released else { panic!("{released:?}") };
+        let Decision::Change(HoldState::Released, lines) = released else {
+            panic!("{released:?}")
+        };
         assert!(lines[0].linked);
-        assert_eq!(lines.iter().map(|line| line.code).collect::<Vec<_>>(), [Code::Purchase, Code::Return]);
+        assert_eq!(
+            lines.iter().map(|line| line.code).collect::<Vec<_>>(),
+            [Code::Purchase, Code::Return]
+        );
     }
 
     #[test]
     fn repeats_change_nothing_and_other_ends_are_refused() {
         let open = funds(false);
         for (command, state, expected) in [
-            (HoldCommand::Hold(terms(5)), HoldState::Held, Decision::Unchanged),
-            (HoldCommand::Hold(terms(5)), HoldState::Released, Decision::Unchanged),
-            (HoldCommand::Capture(terms(5).id), HoldState::Captured, Decision::Unchanged),
-            (HoldCommand::Release(terms(5)), HoldState::Released, Decision::Unchanged),
+            (
+                HoldCommand::Hold(terms(5)),
+                HoldState::Held,
+                Decision::Unchanged,
+            ),
+            (
+                HoldCommand::Hold(terms(5)),
+                HoldState::Released,
+                Decision::Unchanged,
+            ),
+            (
+                HoldCommand::Capture(terms(5).id),
+                HoldState::Captured,
+                Decision::Unchanged,
+            ),
+            (
+                HoldCommand::Release(terms(5)),
+                HoldState::Released,
+                Decision::Unchanged,
+            ),
             (
                 HoldCommand::Capture(terms(5).id),
                 HoldState::Released,
-                Decision::Refuse(HoldRefusal::HoldEnded { id: terms(5).id, state: HoldState::Released }),
+                Decision::Refuse(HoldRefusal::HoldEnded {
+                    id: terms(5).id,
+                    state: HoldState::Released,
+                }),
             ),
             (
                 HoldCommand::Release(terms(5)),
                 HoldState::Captured,
-                Decision::Refuse(HoldRefusal::HoldEnded { id: terms(5).id, state: HoldState::Captured }),
+                Decision::Refuse(HoldRefusal::HoldEnded {
+                    id: terms(5).id,
+                    state: HoldState::Captured,
+                }),
             ),
-            (HoldCommand::Hold(terms(6)), HoldState::Held, Decision::Refuse(HoldRefusal::IdReused(terms(5).id))),
-            (HoldCommand::Release(terms(6)), HoldState::Held, Decision::Refuse(HoldRefusal::IdReused(terms(5).id))),
+            (
+                HoldCommand::Hold(terms(6)),
+                HoldState::Held,
+                Decision::Refuse(HoldRefusal::IdReused(terms(5).id)),
+            ),
+            (
+                HoldCommand::Release(terms(6)),
+                HoldState::Held,
+                Decision::Refuse(HoldRefusal::IdReused(terms(5).id)),
+            ),
         ] {
-            assert_eq!(command.decide(Some(&known(5, state)), Some(&open)), expected, "{command:?} {state:?}");
+            assert_eq!(
+                command.decide(Some(&known(5, state)), Some(&open)),
+                expected,
+                "{command:?} {state:?}"
+            );
         }
     }
 
     #[test]
     fn a_hold_needs_a_funded_participation_in_the_same_currency() {
-        let nobody = Decision::Refuse(HoldRefusal::BalanceNotFound { participation_id: terms(5).participation_id });
-        let dollars = HoldTerms { amount: Money::from_stored(5, "USD").unwrap(), ..terms(5) };
+        let nobody = Decision::Refuse(HoldRefusal::BalanceNotFound {
+            participation_id: terms(5).participation_id,
+        });
+        let dollars = HoldTerms {
+            amount: Money::from_stored(5, "USD").unwrap(),
+            ..terms(5)
+        };
 
         assert_eq!(HoldCommand::Hold(terms(5)).decide(None, None), nobody);
-        assert_eq!(HoldCommand::Hold(terms(0)).decide(None, Some(&funds(true))), nobody);
+        assert_eq!(
+            HoldCommand::Hold(terms(0)).decide(None, Some(&funds(true))),
+            nobody
+        );
         assert_eq!(
             HoldCommand::Hold(dollars).decide(None, Some(&funds(false))),
-            Decision::Refuse(HoldRefusal::CurrencyMismatched { currency_code: "IDR" })
+            Decision::Refuse(HoldRefusal::CurrencyMismatched {
+                currency_code: "IDR"
+            })
         );
         assert_eq!(
             HoldCommand::Capture(terms(5).id).decide(None, None),
@@ -326,7 +406,8 @@ mod tests {
 
         assert_eq!(state_and_lines(released), (HoldState::Released, 0));
         assert_eq!(
-            HoldCommand::Hold(terms(5)).decide(Some(&known(5, HoldState::Released)), Some(&funds(false))),
+            HoldCommand::Hold(terms(5))
+                .decide(Some(&known(5, HoldState::Released)), Some(&funds(false))),
             Decision::Unchanged
         );
     }

@@ -69,7 +69,9 @@ pub struct Sums {
 impl Sums {
     /// Returns what can still be taken out: what is held counts as gone.
     pub fn available(&self) -> i64 {
-        self.credits_posted.saturating_sub(self.debits_posted).saturating_sub(self.debits_pending)
+        self.credits_posted
+            .saturating_sub(self.debits_posted)
+            .saturating_sub(self.debits_pending)
     }
 
     /// Returns what is there, held or not.
@@ -214,28 +216,51 @@ pub enum TransferRefusal {
 impl Transfer {
     /// Orders an amount to be moved at once.
     pub fn post(id: TransferId, code: Code, leg: Leg) -> Transfer {
-        Transfer { id, movement: Movement::Post(leg), code, linked: false }
+        Transfer {
+            id,
+            movement: Movement::Post(leg),
+            code,
+            linked: false,
+        }
     }
 
     /// Orders an amount to be held.
     pub fn hold(id: TransferId, code: Code, leg: Leg) -> Transfer {
-        Transfer { id, movement: Movement::Hold(leg), code, linked: false }
+        Transfer {
+            id,
+            movement: Movement::Hold(leg),
+            code,
+            linked: false,
+        }
     }
 
     /// Orders what is held to be moved.
     pub fn post_pending(id: TransferId, code: Code, pending_id: TransferId) -> Transfer {
-        Transfer { id, movement: Movement::PostPending(pending_id), code, linked: false }
+        Transfer {
+            id,
+            movement: Movement::PostPending(pending_id),
+            code,
+            linked: false,
+        }
     }
 
     /// Orders what is held to be given back.
     pub fn void_pending(id: TransferId, code: Code, pending_id: TransferId) -> Transfer {
-        Transfer { id, movement: Movement::VoidPending(pending_id), code, linked: false }
+        Transfer {
+            id,
+            movement: Movement::VoidPending(pending_id),
+            code,
+            linked: false,
+        }
     }
 
     /// Ties the next line to this one.
     #[must_use]
     pub fn linked(self) -> Transfer {
-        Transfer { linked: true, ..self }
+        Transfer {
+            linked: true,
+            ..self
+        }
     }
 
     /// Returns the pending transfer that it ends.
@@ -278,8 +303,12 @@ impl Code {
 }
 
 impl TransferKind {
-    const ALL: [TransferKind; 4] =
-        [TransferKind::Posted, TransferKind::Pending, TransferKind::PostPending, TransferKind::VoidPending];
+    const ALL: [TransferKind; 4] = [
+        TransferKind::Posted,
+        TransferKind::Pending,
+        TransferKind::PostPending,
+        TransferKind::VoidPending,
+    ];
 
     /// Returns its name in the database.
     pub fn as_str(self) -> &'static str {
@@ -293,6 +322,8 @@ impl TransferKind {
 
     /// Finds a kind by its name.
     pub fn parse(name: &str) -> Option<TransferKind> {
-        TransferKind::ALL.into_iter().find(|kind| kind.as_str() == name)
+        TransferKind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
     }
 }

@@ -38,14 +38,46 @@ const PHONES: Numbers = Numbers::Phones { calling_code: "62" };
 
 /// Every channel.
 pub const CHANNELS: &[Channel] = &[
-    Channel { code: "BNI", bank_code: "009", numbers: Numbers::Accounts },
-    Channel { code: "BCA", bank_code: "014", numbers: Numbers::Accounts },
-    Channel { code: "BRI", bank_code: "002", numbers: Numbers::Accounts },
-    Channel { code: "MANDIRI", bank_code: "008", numbers: Numbers::Accounts },
-    Channel { code: "DANA", bank_code: "DANA", numbers: PHONES },
-    Channel { code: "GOPAY", bank_code: "GOPAY", numbers: PHONES },
-    Channel { code: "LINKAJA", bank_code: "LINKAJA", numbers: PHONES },
-    Channel { code: "OVO", bank_code: "OVO", numbers: PHONES },
+    Channel {
+        code: "BNI",
+        bank_code: "009",
+        numbers: Numbers::Accounts,
+    },
+    Channel {
+        code: "BCA",
+        bank_code: "014",
+        numbers: Numbers::Accounts,
+    },
+    Channel {
+        code: "BRI",
+        bank_code: "002",
+        numbers: Numbers::Accounts,
+    },
+    Channel {
+        code: "MANDIRI",
+        bank_code: "008",
+        numbers: Numbers::Accounts,
+    },
+    Channel {
+        code: "DANA",
+        bank_code: "DANA",
+        numbers: PHONES,
+    },
+    Channel {
+        code: "GOPAY",
+        bank_code: "GOPAY",
+        numbers: PHONES,
+    },
+    Channel {
+        code: "LINKAJA",
+        bank_code: "LINKAJA",
+        numbers: PHONES,
+    },
+    Channel {
+        code: "OVO",
+        bank_code: "OVO",
+        numbers: PHONES,
+    },
 ];
 
 /// A number in the form that the rail knows; one account has one form. No log shows it.
@@ -91,9 +123,12 @@ impl Channel {
                 .contains(&text.len())
                 .then(|| AccountNumber(text.to_owned())),
             Numbers::Phones { calling_code } => {
+                // One 0 stands for the country; two would be a way to dial abroad.
                 let digits = match text.strip_prefix('0') {
-                    Some(national) => format!("{calling_code}{national}"),
-                    None => text.to_owned(),
+                    Some(national) if !national.starts_with('0') => {
+                        format!("{calling_code}{national}")
+                    }
+                    Some(_) | None => text.to_owned(),
                 };
                 let is_phone = PHONE_DIGITS.contains(&digits.len()) && !digits.starts_with('0');
                 is_phone.then_some(AccountNumber(digits))
@@ -144,9 +179,22 @@ mod tests {
 
     #[test]
     fn one_wallet_has_one_number() {
-        assert_eq!(read("DANA", "081234567890").as_deref(), Some("6281234567890"));
-        assert_eq!(read("DANA", "6281234567890").as_deref(), Some("6281234567890"));
-        for text in ["", "+6281234567890", "0012345678", "0812", "6281234567890123", "0812345678x"] {
+        assert_eq!(
+            read("DANA", "081234567890").as_deref(),
+            Some("6281234567890")
+        );
+        assert_eq!(
+            read("DANA", "6281234567890").as_deref(),
+            Some("6281234567890")
+        );
+        for text in [
+            "",
+            "+6281234567890",
+            "0012345678",
+            "0812",
+            "6281234567890123",
+            "0812345678x",
+        ] {
             assert_eq!(read("DANA", text), None, "{text}");
         }
     }

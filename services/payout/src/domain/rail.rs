@@ -120,17 +120,31 @@ impl<'a> ResponseCode<'a> {
     /// Reads a code.
     pub fn parse(text: &'a str) -> Option<ResponseCode<'a>> {
         let is_code = text.len() == 7 && text.bytes().all(|digit| digit.is_ascii_digit());
-        is_code.then(|| ResponseCode { http: &text[..3], service: &text[3..5], case: &text[5..] })
+        is_code.then(|| ResponseCode {
+            http: &text[..3],
+            service: &text[3..5],
+            case: &text[5..],
+        })
     }
 
     /// Says whether the service that this code belongs to said yes.
     pub fn is_success_of(&self, service: &str) -> bool {
-        *self == ResponseCode { http: "200", service, case: "00" }
+        *self
+            == ResponseCode {
+                http: "200",
+                service,
+                case: "00",
+            }
     }
 
     /// Says whether the service does not know what it was asked about.
     pub fn is_unknown_transaction_of(&self, service: &str) -> bool {
-        *self == ResponseCode { http: "404", service, case: "01" }
+        *self
+            == ResponseCode {
+                http: "404",
+                service,
+                case: "01",
+            }
     }
 
     /// Says whether the token was not accepted: the request was not looked at.
@@ -140,7 +154,9 @@ impl<'a> ResponseCode<'a> {
 
     /// Returns why a transfer was refused for good.
     pub fn final_refusal(&self) -> Option<FailureReason> {
-        let row = FINAL_REFUSALS.iter().find(|(http, case, _)| (*http, *case) == (self.http, self.case));
+        let row = FINAL_REFUSALS
+            .iter()
+            .find(|(http, case, _)| (*http, *case) == (self.http, self.case));
         row.map(|(_, _, reason)| *reason)
     }
 }
@@ -161,13 +177,19 @@ pub fn read_payment(code: &str) -> PaymentAnswer {
     if parsed.is_success_of(TRANSFER) {
         return PaymentAnswer::Paid;
     }
-    parsed.final_refusal().map_or_else(unclear, PaymentAnswer::Refused)
+    parsed
+        .final_refusal()
+        .map_or_else(unclear, PaymentAnswer::Refused)
 }
 
 /// Reads the answer to an inquiry: the response code of the inquiry itself, the transfer's state, and the response code
 /// that the transfer had.
 pub fn read_inquiry(code: &str, transfer_state: &str, transfer_code: &str) -> InquiryAnswer {
-    let unclear = || InquiryAnswer::Unclear(format!("response code {code}, transfer state {transfer_state}"));
+    let unclear = || {
+        InquiryAnswer::Unclear(format!(
+            "response code {code}, transfer state {transfer_state}"
+        ))
+    };
     let Some(parsed) = ResponseCode::parse(code) else {
         return InquiryAnswer::Unclear("no response code".to_owned());
     };
@@ -196,7 +218,9 @@ pub fn read_account_refusal(code: &str) -> Option<AccountAnswer> {
     match parsed.final_refusal()? {
         FailureReason::AccountNotFound => Some(AccountAnswer::NotFound),
         FailureReason::AccountClosed => Some(AccountAnswer::Closed),
-        FailureReason::AccountBlocked | FailureReason::AccountDormant => Some(AccountAnswer::Blocked),
+        FailureReason::AccountBlocked | FailureReason::AccountDormant => {
+            Some(AccountAnswer::Blocked)
+        }
         FailureReason::BalanceCapReached
         | FailureReason::LimitExceeded
         | FailureReason::Reversed
@@ -244,7 +268,9 @@ impl FailureReason {
 
     /// Finds a reason by its name.
     pub fn parse(name: &str) -> Option<FailureReason> {
-        FailureReason::ALL.into_iter().find(|reason| reason.as_str() == name)
+        FailureReason::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == name)
     }
 }
 
@@ -256,17 +282,37 @@ mod tests {
     fn an_order_is_paid_refused_for_good_or_unclear() {
         for (code, expected) in [
             ("2001800", PaymentAnswer::Paid),
-            ("4031805", PaymentAnswer::Refused(FailureReason::AccountBlocked)),
-            ("4031809", PaymentAnswer::Refused(FailureReason::AccountDormant)),
-            ("4031818", PaymentAnswer::Refused(FailureReason::AccountClosed)),
-            ("4041811", PaymentAnswer::Refused(FailureReason::AccountNotFound)),
-            ("4031823", PaymentAnswer::Refused(FailureReason::BalanceCapReached)),
+            (
+                "4031805",
+                PaymentAnswer::Refused(FailureReason::AccountBlocked),
+            ),
+            (
+                "4031809",
+                PaymentAnswer::Refused(FailureReason::AccountDormant),
+            ),
+            (
+                "4031818",
+                PaymentAnswer::Refused(FailureReason::AccountClosed),
+            ),
+            (
+                "4041811",
+                PaymentAnswer::Refused(FailureReason::AccountNotFound),
+            ),
+            (
+                "4031823",
+                PaymentAnswer::Refused(FailureReason::BalanceCapReached),
+            ),
         ] {
             assert_eq!(read_payment(code), expected, "{code}");
         }
         // In progress, bad request, unauthorized, duplicate, general error, time-out, another service, no code at all.
-        for code in ["2021800", "4001800", "4011800", "4091801", "5001800", "5041800", "2003600", "200", ""] {
-            assert!(matches!(read_payment(code), PaymentAnswer::Unclear(_)), "{code}");
+        for code in [
+            "2021800", "4001800", "4011800", "4091801", "5001800", "5041800", "2003600", "200", "",
+        ] {
+            assert!(
+                matches!(read_payment(code), PaymentAnswer::Unclear(_)),
+                "{code}"
+            );
         }
     }
 
@@ -275,24 +321,58 @@ mod tests {
         for (code, state, transfer_code, expected) in [
             ("2003600", "00", "2001800", InquiryAnswer::Paid),
             ("2003600", "03", "2021800", InquiryAnswer::InProgress),
-            ("2003600", "06", "4031818", InquiryAnswer::Refused(FailureReason::AccountClosed)),
-            ("2003600", "06", "", InquiryAnswer::Refused(FailureReason::Refused)),
-            ("2003600", "04", "2001800", InquiryAnswer::Refused(FailureReason::Reversed)),
+            (
+                "2003600",
+                "06",
+                "4031818",
+                InquiryAnswer::Refused(FailureReason::AccountClosed),
+            ),
+            (
+                "2003600",
+                "06",
+                "",
+                InquiryAnswer::Refused(FailureReason::Refused),
+            ),
+            (
+                "2003600",
+                "04",
+                "2001800",
+                InquiryAnswer::Refused(FailureReason::Reversed),
+            ),
             ("2003600", "07", "", InquiryAnswer::NotFound),
             ("4043601", "07", "", InquiryAnswer::NotFound),
         ] {
-            assert_eq!(read_inquiry(code, state, transfer_code), expected, "{code} {state}");
+            assert_eq!(
+                read_inquiry(code, state, transfer_code),
+                expected,
+                "{code} {state}"
+            );
         }
-        for (code, state) in [("2003600", ""), ("2003600", "99"), ("5003600", "00"), ("4041801", ""), ("", "00")] {
-            assert!(matches!(read_inquiry(code, state, ""), InquiryAnswer::Unclear(_)), "{code} {state}");
+        for (code, state) in [
+            ("2003600", ""),
+            ("2003600", "99"),
+            ("5003600", "00"),
+            ("4041801", ""),
+            ("", "00"),
+        ] {
+            assert!(
+                matches!(read_inquiry(code, state, ""), InquiryAnswer::Unclear(_)),
+                "{code} {state}"
+            );
         }
     }
 
     #[test]
     fn an_account_is_refused_for_what_it_is() {
-        assert_eq!(read_account_refusal("4041611"), Some(AccountAnswer::NotFound));
+        assert_eq!(
+            read_account_refusal("4041611"),
+            Some(AccountAnswer::NotFound)
+        );
         assert_eq!(read_account_refusal("4031618"), Some(AccountAnswer::Closed));
-        assert_eq!(read_account_refusal("4031605"), Some(AccountAnswer::Blocked));
+        assert_eq!(
+            read_account_refusal("4031605"),
+            Some(AccountAnswer::Blocked)
+        );
         for code in ["5031600", "4011601", "4031805", ""] {
             assert_eq!(read_account_refusal(code), None, "{code}");
         }
@@ -309,7 +389,11 @@ mod tests {
             (1_005, "TND", None),
         ] {
             let amount = Money::from_stored(minor, currency).unwrap();
-            assert_eq!(amount_text(amount).as_deref(), expected, "{minor} {currency}");
+            assert_eq!(
+                amount_text(amount).as_deref(),
+                expected,
+                "{minor} {currency}"
+            );
         }
     }
 }

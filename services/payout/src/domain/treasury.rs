@@ -114,6 +114,8 @@ pub fn check_currency(amount: Money, currency: Currency) -> Result<(), TreasuryR
     if amount.currency() == currency {
         Ok(())
     } else {
-        Err(TreasuryRefusal::CurrencyMismatched { currency_code: currency.code() })
+        Err(TreasuryRefusal::CurrencyMismatched {
+            currency_code: currency.code(),
+        })
     }
 }

@@ -104,7 +104,9 @@ pub(super) fn timestamp(time: OffsetDateTime) -> String {
     let form = format_description!(
         "[year]-[month]-[day]T[hour]:[minute]:[second][offset_hour sign:mandatory]:[offset_minute]"
     );
-    time.to_offset(RAIL_OFFSET).format(form).expect("a time of these centuries can be written")
+    time.to_offset(RAIL_OFFSET)
+        .format(form)
+        .expect("a time of these centuries can be written")
 }
 
 /// Makes an id of 36 digits that no other request has.
@@ -122,7 +124,10 @@ mod tests {
 
     #[test]
     fn a_timestamp_is_in_the_rail_s_own_time() {
-        assert_eq!(timestamp(datetime!(2026-12-31 20:05:09.123 UTC)), "2027-01-01T03:05:09+07:00");
+        assert_eq!(
+            timestamp(datetime!(2026-12-31 20:05:09.123 UTC)),
+            "2027-01-01T03:05:09+07:00"
+        );
     }
 
     #[test]
@@ -136,7 +141,10 @@ mod tests {
 
     #[test]
     fn a_body_is_minified_and_keeps_its_order() {
-        let body = StatusInquiry { original_partner_reference_no: "r 1", service_code: "18" };
+        let body = StatusInquiry {
+            original_partner_reference_no: "r 1",
+            service_code: "18",
+        };
 
         assert_eq!(
             serde_json::to_string(&body).unwrap(),

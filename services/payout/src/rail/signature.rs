@@ -1,4 +1,4 @@
-//! SNAP's signatures: SHA256withRSA for a token, HMAC-SHA512 for a transaction.
+//! SNAP's signatures: `SHA256withRSA` for a token, HMAC-SHA512 for a transaction.
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
@@ -31,9 +31,15 @@ impl RailKey {
     /// # Errors
     /// When it is none.
     pub fn from_pem(pem: &str) -> Result<RailKey, NotARailKey> {
-        let body: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
+        let body: String = pem
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.starts_with("-----"))
+            .collect();
         let der = STANDARD.decode(body).map_err(|_| NotARailKey)?;
-        RsaKeyPair::from_pkcs8(&der).map(RailKey).map_err(|_| NotARailKey)
+        RsaKeyPair::from_pkcs8(&der)
+            .map(RailKey)
+            .map_err(|_| NotARailKey)
     }
 }
 
@@ -61,13 +67,24 @@ impl Signer {
         let message = token_string_to_sign(&self.client_id, timestamp);
         let mut signature = vec![0; self.private_key.public_modulus_len()];
         self.private_key
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
+            .sign(
+                &RSA_PKCS1_SHA256,
+                &SystemRandom::new(),
+                message.as_bytes(),
+                &mut signature,
+            )
             .ok()?;
         Some(STANDARD.encode(signature))
     }
 
     /// Signs a transaction.
-    pub(super) fn sign_transaction(&self, path: &str, token: &str, body: &[u8], timestamp: &str) -> String {
+    pub(super) fn sign_transaction(
+        &self,
+        path: &str,
+        token: &str,
+        body: &[u8],
+        timestamp: &str,
+    ) -> String {
         let message = string_to_sign("POST", path, token, body, timestamp);
         STANDARD.encode(hmac::sign(&self.secret, message.as_bytes()))
     }
@@ -79,7 +96,11 @@ fn token_string_to_sign(client_id: &str, timestamp: &str) -> String {
 
 /// The body must be minified JSON, as `serde_json` writes it; its keys are not reordered.
 fn string_to_sign(method: &str, path: &str, token: &str, body: &[u8], timestamp: &str) -> String {
-    let hash: String = digest(&SHA256, body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = digest(&SHA256, body)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("{method}:{path}:{token}:{hash}:{timestamp}")
 }
 
@@ -91,7 +112,10 @@ mod tests {
 
     #[test]
     fn the_string_to_sign_is_made_as_snap_says() {
-        assert_eq!(token_string_to_sign("client-7", TIMESTAMP), "client-7|2026-11-24T10:00:00+07:00");
+        assert_eq!(
+            token_string_to_sign("client-7", TIMESTAMP),
+            "client-7|2026-11-24T10:00:00+07:00"
+        );
         // The hash is `printf '%s' '{"partnerReferenceNo":"r-1"}' | sha256sum`.
         assert_eq!(
             string_to_sign(
@@ -118,12 +142,19 @@ mod tests {
         );
 
         // `printf '%s' "$message" | openssl dgst -sha512 -hmac secret-1 -binary | base64 -w0`
-        assert_eq!(STANDARD.encode(hmac::sign(&key, message.as_bytes())), "yYAA/OQBRW0F0gABmnYuMtc6z6HDDlMkEUs1luPHRYLdwm2sf5nTujyMVWukcVW06XFks7ju5ngp4h7cluDEUg==");
+        assert_eq!(
+            STANDARD.encode(hmac::sign(&key, message.as_bytes())),
+            "yYAA/OQBRW0F0gABmnYuMtc6z6HDDlMkEUs1luPHRYLdwm2sf5nTujyMVWukcVW06XFks7ju5ngp4h7cluDEUg=="
+        );
     }
 
     #[test]
     fn what_is_no_key_is_refused() {
-        for pem in ["", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "?"] {
+        for pem in [
+            "",
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            "?",
+        ] {
             assert!(RailKey::from_pem(pem).is_err(), "{pem}");
         }
     }

@@ -37,13 +37,22 @@ impl Tokens {
         F: Future<Output = Result<Issued, String>>,
     {
         let mut token = self.0.lock().await;
-        if let Some(token) = token.as_ref().filter(|token| Instant::now() + MARGIN < token.end) {
+        if let Some(token) = token
+            .as_ref()
+            .filter(|token| Instant::now() + MARGIN < token.end)
+        {
             return Ok(token.text.clone());
         }
         let issued = fetch().await?;
-        let seconds = issued.expires_in.parse().map_err(|_| "a token without an end")?;
+        let seconds = issued
+            .expires_in
+            .parse()
+            .map_err(|_| "a token without an end")?;
         let text = issued.access_token;
-        *token = Some(Token { text: text.clone(), end: Instant::now() + Duration::from_secs(seconds) });
+        *token = Some(Token {
+            text: text.clone(),
+            end: Instant::now() + Duration::from_secs(seconds),
+        });
         Ok(text)
     }
 

@@ -36,15 +36,39 @@ pub(super) fn create_appropriation(
     request: &pb::CreateAppropriationRequest,
 ) -> Result<(RequestKey, NewAppropriation), Refusal> {
     let mut violations = Violations::new();
-    let key = RequestKey::parse("CreateAppropriation", principal, request, &request.request_id, &mut violations);
+    let key = RequestKey::parse(
+        "CreateAppropriation",
+        principal,
+        request,
+        &request.request_id,
+        &mut violations,
+    );
     let id = &request.appropriation_id;
     let is_id = (1..=APPROPRIATION_ID_BYTES_MAX).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    violations.check(is_id, "appropriation_id", "is not 1 to 40 lower-case letters, digits and hyphens");
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    violations.check(
+        is_id,
+        "appropriation_id",
+        "is not 1 to 40 lower-case letters, digits and hyphens",
+    );
     let given = request.appropriation.clone().unwrap_or_default();
-    violations.check(FISCAL_YEARS.contains(&given.fiscal_year), "appropriation.fiscal_year", "is not a year");
-    let amount = positive("appropriation.amount", given.amount.as_ref(), &mut violations);
-    let new = amount.map(|amount| NewAppropriation { id: id.clone(), fiscal_year: given.fiscal_year, amount });
+    violations.check(
+        FISCAL_YEARS.contains(&given.fiscal_year),
+        "appropriation.fiscal_year",
+        "is not a year",
+    );
+    let amount = positive(
+        "appropriation.amount",
+        given.amount.as_ref(),
+        &mut violations,
+    );
+    let new = amount.map(|amount| NewAppropriation {
+        id: id.clone(),
+        fiscal_year: given.fiscal_year,
+        amount,
+    });
     violations.finish(key.zip(new))
 }
 
@@ -53,7 +77,13 @@ pub(super) fn create_allotment(
     request: &pb::CreateAllotmentRequest,
 ) -> Result<(RequestKey, NewAllotment), Refusal> {
     let mut violations = Violations::new();
-    let key = RequestKey::parse("CreateAllotment", principal, request, &request.request_id, &mut violations);
+    let key = RequestKey::parse(
+        "CreateAllotment",
+        principal,
+        request,
+        &request.request_id,
+        &mut violations,
+    );
     let given = request.allotment.clone().unwrap_or_default();
     let appropriation_id = violations.require(
         names::parse(&given.appropriation, "appropriations").map(str::to_owned),
@@ -64,7 +94,11 @@ pub(super) fn create_allotment(
     let amount = positive("allotment.amount", given.amount.as_ref(), &mut violations);
     let new = appropriation_id
         .zip(amount)
-        .map(|(appropriation_id, amount)| NewAllotment { appropriation_id, batch: given.batch, amount });
+        .map(|(appropriation_id, amount)| NewAllotment {
+            appropriation_id,
+            batch: given.batch,
+            amount,
+        });
     violations.finish(key.zip(new))
 }
 
@@ -73,13 +107,31 @@ pub(super) fn create_reallocation(
     request: &pb::CreateReallocationRequest,
 ) -> Result<(RequestKey, NewReallocation), Refusal> {
     let mut violations = Violations::new();
-    let key = RequestKey::parse("CreateReallocation", principal, request, &request.request_id, &mut violations);
+    let key = RequestKey::parse(
+        "CreateReallocation",
+        principal,
+        request,
+        &request.request_id,
+        &mut violations,
+    );
     let given = request.reallocation.clone().unwrap_or_default();
-    violations.check(is_batch(&given.source_batch), "reallocation.source_batch", NO_BATCH);
-    violations.check(is_batch(&given.target_batch), "reallocation.target_batch", NO_BATCH);
+    violations.check(
+        is_batch(&given.source_batch),
+        "reallocation.source_batch",
+        NO_BATCH,
+    );
+    violations.check(
+        is_batch(&given.target_batch),
+        "reallocation.target_batch",
+        NO_BATCH,
+    );
     let is_other = given.source_batch.is_empty() || given.source_batch != given.target_batch;
     violations.check(is_other, "reallocation.target_batch", "is the source batch");
-    let amount = positive("reallocation.amount", given.amount.as_ref(), &mut violations);
+    let amount = positive(
+        "reallocation.amount",
+        given.amount.as_ref(),
+        &mut violations,
+    );
     let new = amount.map(|amount| NewReallocation {
         source_batch: given.source_batch,
         target_batch: given.target_batch,
@@ -113,9 +165,18 @@ pub(super) fn hold_terms(
         violations.check(amount.minor() >= 0, "amount", "is below zero");
         amount.minor() >= 0
     });
-    let terms = id_of_hold.zip(participation_id).zip(provider_id).zip(amount).map(
-        |(((id, participation_id), provider_id), amount)| HoldTerms { id, participation_id, provider_id, amount },
-    );
+    let terms = id_of_hold
+        .zip(participation_id)
+        .zip(provider_id)
+        .zip(amount)
+        .map(
+            |(((id, participation_id), provider_id), amount)| HoldTerms {
+                id,
+                participation_id,
+                provider_id,
+                amount,
+            },
+        );
     violations.finish(terms)
 }
 
@@ -134,13 +195,23 @@ pub(super) fn link_payee_account(
         }),
         ..request.clone()
     };
-    let key = RequestKey::parse("LinkPayeeAccount", principal, &hidden, &request.request_id, &mut violations);
+    let key = RequestKey::parse(
+        "LinkPayeeAccount",
+        principal,
+        &hidden,
+        &request.request_id,
+        &mut violations,
+    );
     let account_id = violations.require(
         names::parse_uuid(&request.account, "accounts"),
         "account",
         "is not of the form `accounts/{uuid}`",
     );
-    let channel = violations.require(Channel::find(&given.channel), "payee_account.channel", "is not a known channel");
+    let channel = violations.require(
+        Channel::find(&given.channel),
+        "payee_account.channel",
+        "is not a known channel",
+    );
     let number = match channel {
         Some(channel) => violations.require(
             channel.number(&given.account_number),
@@ -148,16 +219,27 @@ pub(super) fn link_payee_account(
             "is not a number of this channel, in digits",
         ),
         None => {
-            let is_digits =
-                !given.account_number.is_empty() && given.account_number.bytes().all(|byte| byte.is_ascii_digit());
-            violations.check(is_digits, "payee_account.account_number", "is not a number, in digits");
+            let is_digits = !given.account_number.is_empty()
+                && given
+                    .account_number
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit());
+            violations.check(
+                is_digits,
+                "payee_account.account_number",
+                "is not a number, in digits",
+            );
             None
         }
     };
     let new = account_id
         .zip(channel)
         .zip(number)
-        .map(|((account_id, channel), number)| NewPayeeAccount { account_id, channel, number });
+        .map(|((account_id, channel), number)| NewPayeeAccount {
+            account_id,
+            channel,
+            number,
+        });
     violations.finish(key.zip(new))
 }
 
@@ -165,7 +247,14 @@ pub(super) fn link_payee_account(
 pub(super) fn list_disbursements(
     principal: &Principal,
     request: &pb::ListDisbursementsRequest,
-) -> Result<(pb::ListDisbursementsRequest, Option<Uuid>, Option<DisbursementState>), Refusal> {
+) -> Result<
+    (
+        pb::ListDisbursementsRequest,
+        Option<Uuid>,
+        Option<DisbursementState>,
+    ),
+    Refusal,
+> {
     let mut violations = Violations::new();
     let account_id = match request.account.as_str() {
         "" => principal.account,
@@ -182,7 +271,9 @@ pub(super) fn list_disbursements(
     };
     let state = violations.require(state, "state", "is not a state that can be listed");
     let filter = pb::ListDisbursementsRequest {
-        account: account_id.map(|id| names::format("accounts", id)).unwrap_or_default(),
+        account: account_id
+            .map(|id| names::format("accounts", id))
+            .unwrap_or_default(),
         state: request.state,
         ..Default::default()
     };
@@ -198,7 +289,13 @@ pub(super) fn create_disbursement_batch(
     request: &pb::CreateDisbursementBatchRequest,
 ) -> Result<(RequestKey, Currency, i64), Refusal> {
     let mut violations = Violations::new();
-    let key = RequestKey::parse("CreateDisbursementBatch", principal, request, &request.request_id, &mut violations);
+    let key = RequestKey::parse(
+        "CreateDisbursementBatch",
+        principal,
+        request,
+        &request.request_id,
+        &mut violations,
+    );
     let currency = violations.require(
         Currency::from_code(&request.currency_code),
         "currency_code",
@@ -218,7 +315,13 @@ pub(super) fn approve_disbursement_batch(
     request: &pb::ApproveDisbursementBatchRequest,
 ) -> Result<(RequestKey, Uuid), Refusal> {
     let mut violations = Violations::new();
-    let key = RequestKey::parse("ApproveDisbursementBatch", principal, request, &request.request_id, &mut violations);
+    let key = RequestKey::parse(
+        "ApproveDisbursementBatch",
+        principal,
+        request,
+        &request.request_id,
+        &mut violations,
+    );
     let id = violations.require(
         names::parse_uuid(&request.name, "disbursementBatches"),
         "name",
@@ -234,7 +337,11 @@ pub(super) fn list_ledger_accounts(
     let given = |text| Some(text).filter(|text: &&str| !text.is_empty());
     let (batch, owner) = (given(request.batch.as_str()), given(request.owner.as_str()));
     let mut violations = Violations::new();
-    violations.check(batch.is_some() || owner.is_some(), "batch", "is required unless `owner` is given");
+    violations.check(
+        batch.is_some() || owner.is_some(),
+        "batch",
+        "is required unless `owner` is given",
+    );
     violations.check(batch.is_none_or(is_batch), "batch", NO_BATCH);
     violations.into_result()?;
     Ok((batch, owner))
@@ -254,7 +361,11 @@ fn is_batch(name: &str) -> bool {
     names::parse(name, "batches").is_some()
 }
 
-fn positive(field: &'static str, money: Option<&pb_type::Money>, violations: &mut Violations) -> Option<Money> {
+fn positive(
+    field: &'static str,
+    money: Option<&pb_type::Money>,
+    violations: &mut Violations,
+) -> Option<Money> {
     let amount = Money::from_proto(field, money, violations)?;
     violations.check(amount.minor() > 0, field, "is not above zero");
     Some(amount)

@@ -13,7 +13,8 @@ impl DisbursementService for Rpc {
         request: Request<pb::LinkPayeeAccountRequest>,
     ) -> Result<Response<pb::PayeeAccount>, Status> {
         let principal = Principal::of(&request)?;
-        let (key, new) = convert::link_payee_account(self.app.vault(), principal, request.get_ref())?;
+        let (key, new) =
+            convert::link_payee_account(self.app.vault(), principal, request.get_ref())?;
         principal.authorize(new.account_id)?;
         Ok(Response::new(self.app.link_payee_account(key, new).await?))
     }
@@ -36,7 +37,8 @@ impl DisbursementService for Rpc {
         request: Request<pb::GetDisbursementRequest>,
     ) -> Result<Response<pb::Disbursement>, Status> {
         let name = &request.get_ref().name;
-        let id = names::parse_uuid(name, "disbursements").ok_or_else(|| Refusal::not_found(name))?;
+        let id =
+            names::parse_uuid(name, "disbursements").ok_or_else(|| Refusal::not_found(name))?;
         let disbursement = self.app.get_disbursement(id).await?;
         Principal::of(&request)?.authorize(disbursement.account_id)?;
         Ok(Response::new(disbursement.into()))
@@ -47,11 +49,20 @@ impl DisbursementService for Rpc {
         request: Request<pb::ListDisbursementsRequest>,
     ) -> Result<Response<pb::ListDisbursementsResponse>, Status> {
         let principal = Principal::of(&request)?;
-        let (filter, account_id, state) = convert::list_disbursements(principal, request.get_ref())?;
-        let page = PageRequest::parse(request.get_ref().page_size, &request.get_ref().page_token, &filter)?;
-        let (disbursements, next_page_token) = self.app.list_disbursements(account_id, state, page).await?;
+        let (filter, account_id, state) =
+            convert::list_disbursements(principal, request.get_ref())?;
+        let page = PageRequest::parse(
+            request.get_ref().page_size,
+            &request.get_ref().page_token,
+            &filter,
+        )?;
+        let (disbursements, next_page_token) =
+            self.app.list_disbursements(account_id, state, page).await?;
         Ok(Response::new(pb::ListDisbursementsResponse {
-            disbursements: disbursements.into_iter().map(pb::Disbursement::from).collect(),
+            disbursements: disbursements
+                .into_iter()
+                .map(pb::Disbursement::from)
+                .collect(),
             next_page_token,
         }))
     }
@@ -61,9 +72,14 @@ impl DisbursementService for Rpc {
         request: Request<pb::CreateDisbursementBatchRequest>,
     ) -> Result<Response<pb::DisbursementBatch>, Status> {
         let principal = Principal::of(&request)?;
-        let (key, currency, line_count_max) = convert::create_disbursement_batch(principal, request.get_ref())?;
+        let (key, currency, line_count_max) =
+            convert::create_disbursement_batch(principal, request.get_ref())?;
         let maker = &principal.subject;
-        Ok(Response::new(self.app.create_disbursement_batch(key, maker, currency, line_count_max).await?))
+        Ok(Response::new(
+            self.app
+                .create_disbursement_batch(key, maker, currency, line_count_max)
+                .await?,
+        ))
     }
 
     async fn get_disbursement_batch(
@@ -71,8 +87,11 @@ impl DisbursementService for Rpc {
         request: Request<pb::GetDisbursementBatchRequest>,
     ) -> Result<Response<pb::DisbursementBatch>, Status> {
         let name = &request.get_ref().name;
-        let id = names::parse_uuid(name, "disbursementBatches").ok_or_else(|| Refusal::not_found(name))?;
-        Ok(Response::new(self.app.get_disbursement_batch(id).await?.into()))
+        let id = names::parse_uuid(name, "disbursementBatches")
+            .ok_or_else(|| Refusal::not_found(name))?;
+        Ok(Response::new(
+            self.app.get_disbursement_batch(id).await?.into(),
+        ))
     }
 
     async fn approve_disbursement_batch(
@@ -83,6 +102,10 @@ impl DisbursementService for Rpc {
         let (key, id) = convert::approve_disbursement_batch(principal, request.get_ref())?;
         let line_count = request.get_ref().line_count;
         let approver = &principal.subject;
-        Ok(Response::new(self.app.approve_disbursement_batch(key, approver, id, line_count).await?))
+        Ok(Response::new(
+            self.app
+                .approve_disbursement_batch(key, approver, id, line_count)
+                .await?,
+        ))
     }
 }

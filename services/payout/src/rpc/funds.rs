@@ -9,11 +9,23 @@ use crate::domain::hold::HoldCommand;
 
 #[tonic::async_trait]
 impl FundsService for Rpc {
-    async fn hold_funds(&self, request: Request<pb::HoldFundsRequest>) -> Result<Response<pb::FundsHold>, Status> {
+    async fn hold_funds(
+        &self,
+        request: Request<pb::HoldFundsRequest>,
+    ) -> Result<Response<pb::FundsHold>, Status> {
         let request = request.get_ref();
-        let terms =
-            convert::hold_terms(&request.name, &request.participation, &request.provider, request.amount.as_ref())?;
-        Ok(Response::new(self.app.command_hold(HoldCommand::Hold(terms)).await?.into()))
+        let terms = convert::hold_terms(
+            &request.name,
+            &request.participation,
+            &request.provider,
+            request.amount.as_ref(),
+        )?;
+        Ok(Response::new(
+            self.app
+                .command_hold(HoldCommand::Hold(terms))
+                .await?
+                .into(),
+        ))
     }
 
     async fn capture_funds(
@@ -22,7 +34,12 @@ impl FundsService for Rpc {
     ) -> Result<Response<pb::FundsHold>, Status> {
         let name = &request.get_ref().name;
         let id = names::parse_uuid(name, "fundsHolds").ok_or_else(|| Refusal::not_found(name))?;
-        Ok(Response::new(self.app.command_hold(HoldCommand::Capture(id)).await?.into()))
+        Ok(Response::new(
+            self.app
+                .command_hold(HoldCommand::Capture(id))
+                .await?
+                .into(),
+        ))
     }
 
     async fn release_funds(
@@ -30,12 +47,24 @@ impl FundsService for Rpc {
         request: Request<pb::ReleaseFundsRequest>,
     ) -> Result<Response<pb::FundsHold>, Status> {
         let request = request.get_ref();
-        let terms =
-            convert::hold_terms(&request.name, &request.participation, &request.provider, request.amount.as_ref())?;
-        Ok(Response::new(self.app.command_hold(HoldCommand::Release(terms)).await?.into()))
+        let terms = convert::hold_terms(
+            &request.name,
+            &request.participation,
+            &request.provider,
+            request.amount.as_ref(),
+        )?;
+        Ok(Response::new(
+            self.app
+                .command_hold(HoldCommand::Release(terms))
+                .await?
+                .into(),
+        ))
     }
 
-    async fn get_balance(&self, request: Request<pb::GetBalanceRequest>) -> Result<Response<pb::Balance>, Status> {
+    async fn get_balance(
+        &self,
+        request: Request<pb::GetBalanceRequest>,
+    ) -> Result<Response<pb::Balance>, Status> {
         let name = &request.get_ref().name;
         let id = name
             .strip_suffix("/balance")

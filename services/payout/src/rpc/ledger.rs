@@ -14,8 +14,11 @@ impl LedgerService for Rpc {
     ) -> Result<Response<pb::ListLedgerAccountsResponse>, Status> {
         let request = request.into_inner();
         let (batch, owner) = convert::list_ledger_accounts(&request)?;
-        let filter =
-            pb::ListLedgerAccountsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+        let filter = pb::ListLedgerAccountsRequest {
+            page_size: 0,
+            page_token: String::new(),
+            ..request.clone()
+        };
         let page = PageRequest::parse(request.page_size, &request.page_token, &filter)?;
         let (rows, next_page_token) = self.app.list_ledger_accounts(batch, owner, page).await?;
         Ok(Response::new(pb::ListLedgerAccountsResponse {
@@ -30,7 +33,10 @@ impl LedgerService for Rpc {
     ) -> Result<Response<pb::ListTransfersResponse>, Status> {
         let request = request.into_inner();
         let account_id = convert::ledger_account(&request.ledger_account)?;
-        let filter = pb::ListTransfersRequest { ledger_account: request.ledger_account, ..Default::default() };
+        let filter = pb::ListTransfersRequest {
+            ledger_account: request.ledger_account,
+            ..Default::default()
+        };
         let page = PageRequest::parse(request.page_size, &request.page_token, &filter)?;
         let (rows, next_page_token) = self.app.list_transfers(account_id, page).await?;
         Ok(Response::new(pb::ListTransfersResponse {
@@ -44,7 +50,10 @@ impl LedgerService for Rpc {
         _request: Request<pb::AuditLedgerRequest>,
     ) -> Result<Response<pb::LedgerAudit>, Status> {
         let (audit, audit_time) = self.app.audit_ledger().await?;
-        let differing = audit.differing.into_iter().map(|id| names::format("ledgerAccounts", id.0));
+        let differing = audit
+            .differing
+            .into_iter()
+            .map(|id| names::format("ledgerAccounts", id.0));
         Ok(Response::new(pb::LedgerAudit {
             account_count: audit.account_count,
             transfer_count: audit.transfer_count,

@@ -12,8 +12,11 @@ impl TreasuryService for Rpc {
         &self,
         request: Request<pb::CreateAppropriationRequest>,
     ) -> Result<Response<pb::Appropriation>, Status> {
-        let (key, new) = convert::create_appropriation(Principal::of(&request)?, request.get_ref())?;
-        Ok(Response::new(self.app.create_appropriation(key, new).await?))
+        let (key, new) =
+            convert::create_appropriation(Principal::of(&request)?, request.get_ref())?;
+        Ok(Response::new(
+            self.app.create_appropriation(key, new).await?,
+        ))
     }
 
     async fn get_appropriation(
@@ -47,11 +50,18 @@ impl TreasuryService for Rpc {
     ) -> Result<Response<pb::ListReallocationsResponse>, Status> {
         let request = request.into_inner();
         convert::batch(&request.batch)?;
-        let filter = pb::ListReallocationsRequest { batch: request.batch, ..Default::default() };
+        let filter = pb::ListReallocationsRequest {
+            batch: request.batch,
+            ..Default::default()
+        };
         let page = PageRequest::parse(request.page_size, &request.page_token, &filter)?;
-        let (reallocations, next_page_token) = self.app.list_reallocations(&filter.batch, page).await?;
+        let (reallocations, next_page_token) =
+            self.app.list_reallocations(&filter.batch, page).await?;
         Ok(Response::new(pb::ListReallocationsResponse {
-            reallocations: reallocations.into_iter().map(pb::Reallocation::from).collect(),
+            reallocations: reallocations
+                .into_iter()
+                .map(pb::Reallocation::from)
+                .collect(),
             next_page_token,
         }))
     }

@@ -26,7 +26,10 @@ pub async fn insert(tx: &mut PgConnection, new: &DisbursementBatch) -> Result<()
 }
 
 /// Returns a batch.
-pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Option<DisbursementBatch>, sqlx::Error> {
+pub async fn find(
+    connection: &mut PgConnection,
+    id: Uuid,
+) -> Result<Option<DisbursementBatch>, sqlx::Error> {
     let row = sqlx::query!(
         "SELECT id, currency, line_count, total_minor, state, maker, approver, create_time, approve_time
          FROM disbursement_batches
@@ -73,7 +76,10 @@ pub async fn approve(
 
 /// Takes cancelled lines out of the totals of their batches.
 pub async fn take_out(tx: &mut PgConnection, lines: &[&Disbursement]) -> Result<(), sqlx::Error> {
-    let ids: Vec<Option<Uuid>> = lines.iter().map(|line| line.disbursement_batch_id).collect();
+    let ids: Vec<Option<Uuid>> = lines
+        .iter()
+        .map(|line| line.disbursement_batch_id)
+        .collect();
     let amounts: Vec<i64> = lines.iter().map(|line| line.amount.minor()).collect();
     sqlx::query!(
         "UPDATE disbursement_batches AS batches

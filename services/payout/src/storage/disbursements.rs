@@ -47,7 +47,9 @@ impl TryFrom<Row> for Disbursement {
             instalment: row.instalment,
             amount: money(row.amount_minor, &row.currency)?,
             state: known(DisbursementState::parse(&row.state), &row.state)?,
-            failure_reason: failure_reason.map(|reason| known(FailureReason::parse(reason), reason)).transpose()?,
+            failure_reason: failure_reason
+                .map(|reason| known(FailureReason::parse(reason), reason))
+                .transpose()?,
             due_time: row.due_time,
             attempt: row.attempt,
             disbursement_batch_id: row.disbursement_batch_id,
@@ -87,7 +89,10 @@ pub async fn insert_all(
     let account_ids: Vec<Uuid> = new.iter().map(|row| row.account_id).collect();
     let batches: Vec<&str> = new.iter().map(|row| row.batch.as_str()).collect();
     let currencies: Vec<&str> = new.iter().map(|row| row.currency.as_str()).collect();
-    let benefits: Vec<&str> = new.iter().map(|row| row.instalment.benefit.as_str()).collect();
+    let benefits: Vec<&str> = new
+        .iter()
+        .map(|row| row.instalment.benefit.as_str())
+        .collect();
     let instalments: Vec<i32> = new.iter().map(|row| row.instalment.number).collect();
     let amounts: Vec<i64> = new.iter().map(|row| row.instalment.amount_minor).collect();
     let due_times: Vec<OffsetDateTime> = new.iter().map(|row| row.instalment.due_time).collect();
@@ -118,7 +123,10 @@ pub async fn insert_all(
 }
 
 /// Returns a payment.
-pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Option<Disbursement>, sqlx::Error> {
+pub async fn find(
+    connection: &mut PgConnection,
+    id: Uuid,
+) -> Result<Option<Disbursement>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
         "SELECT id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency, state,
@@ -161,7 +169,10 @@ pub async fn list(
 }
 
 /// Returns the sum of a participation's payments that have left the commitment and not arrived.
-pub async fn in_flight_minor(connection: &mut PgConnection, participation_id: Uuid) -> Result<i64, sqlx::Error> {
+pub async fn in_flight_minor(
+    connection: &mut PgConnection,
+    participation_id: Uuid,
+) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT coalesce(sum(amount_minor), 0)::bigint AS "sum!"
            FROM disbursements
@@ -193,11 +204,18 @@ pub async fn claim_ready(
     )
     .fetch_all(tx)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.amount_minor)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, row.amount_minor))
+        .collect())
 }
 
 /// Puts claimed payments into a batch.
-pub async fn set_batched(tx: &mut PgConnection, ids: &[Uuid], batch_id: Uuid) -> Result<(), sqlx::Error> {
+pub async fn set_batched(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+    batch_id: Uuid,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE disbursements SET state = 'BATCHED', disbursement_batch_id = $2 WHERE id = ANY($1::uuid[])",
         ids,
@@ -209,7 +227,10 @@ pub async fn set_batched(tx: &mut PgConnection, ids: &[Uuid], batch_id: Uuid) ->
 }
 
 /// Locks the lines of a batch that wait for its approval.
-pub async fn lock_batched(tx: &mut PgConnection, batch_id: Uuid) -> Result<Vec<Disbursement>, sqlx::Error> {
+pub async fn lock_batched(
+    tx: &mut PgConnection,
+    batch_id: Uuid,
+) -> Result<Vec<Disbursement>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
         "SELECT id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency, state,
@@ -258,12 +279,20 @@ pub async fn lock_unsent(
 
 /// Cancels locked payments.
 pub async fn set_cancelled(tx: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE disbursements SET state = 'CANCELLED' WHERE id = ANY($1::uuid[])", ids).execute(tx).await?;
+    sqlx::query!(
+        "UPDATE disbursements SET state = 'CANCELLED' WHERE id = ANY($1::uuid[])",
+        ids
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
 /// Gives the failed payments of participations whose money is still there another attempt, under a new reference.
-pub async fn revive_failed(tx: &mut PgConnection, participation_ids: &[Uuid]) -> Result<(), sqlx::Error> {
+pub async fn revive_failed(
+    tx: &mut PgConnection,
+    participation_ids: &[Uuid],
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE disbursements
          SET state = 'READY', attempt = attempt + 1, failure_reason = NULL, disbursement_batch_id = NULL,

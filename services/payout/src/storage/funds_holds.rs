@@ -17,10 +17,19 @@ pub async fn claim_all(
     now: OffsetDateTime,
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
     let ids: Vec<Uuid> = holds.iter().map(|(terms, _)| terms.id).collect();
-    let participation_ids: Vec<Uuid> = holds.iter().map(|(terms, _)| terms.participation_id).collect();
+    let participation_ids: Vec<Uuid> = holds
+        .iter()
+        .map(|(terms, _)| terms.participation_id)
+        .collect();
     let provider_ids: Vec<Uuid> = holds.iter().map(|(terms, _)| terms.provider_id).collect();
-    let amounts: Vec<i64> = holds.iter().map(|(terms, _)| terms.amount.minor()).collect();
-    let currencies: Vec<&str> = holds.iter().map(|(terms, _)| terms.amount.currency().code()).collect();
+    let amounts: Vec<i64> = holds
+        .iter()
+        .map(|(terms, _)| terms.amount.minor())
+        .collect();
+    let currencies: Vec<&str> = holds
+        .iter()
+        .map(|(terms, _)| terms.amount.currency().code())
+        .collect();
     let states: Vec<&str> = holds.iter().map(|(_, state)| state.as_str()).collect();
     let claimed = sqlx::query_scalar!(
         "INSERT INTO funds_holds
@@ -97,6 +106,8 @@ pub async fn end_all(
 
 /// Gives back the ids that were taken for holds which are refused, so that they leave no trace.
 pub async fn release_claims(tx: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM funds_holds WHERE id = ANY($1::uuid[])", ids).execute(tx).await?;
+    sqlx::query!("DELETE FROM funds_holds WHERE id = ANY($1::uuid[])", ids)
+        .execute(tx)
+        .await?;
     Ok(())
 }

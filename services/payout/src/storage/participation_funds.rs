@@ -57,7 +57,10 @@ pub async fn insert_all(
 }
 
 /// Locks participations' funds, in the order of their ids, and returns those that are there.
-pub async fn lock_all(tx: &mut PgConnection, participation_ids: &[Uuid]) -> Result<Vec<FundsRow>, sqlx::Error> {
+pub async fn lock_all(
+    tx: &mut PgConnection,
+    participation_ids: &[Uuid],
+) -> Result<Vec<FundsRow>, sqlx::Error> {
     let rows = sqlx::query!(
         "SELECT participation_id, account_id, batch, currency, return_time
          FROM participation_funds
@@ -84,7 +87,10 @@ pub async fn lock_all(tx: &mut PgConnection, participation_ids: &[Uuid]) -> Resu
 }
 
 /// Locks the funds of a person's participations and returns their ids.
-pub async fn lock_of_account(tx: &mut PgConnection, account_id: Uuid) -> Result<Vec<Uuid>, sqlx::Error> {
+pub async fn lock_of_account(
+    tx: &mut PgConnection,
+    account_id: Uuid,
+) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "SELECT participation_id
          FROM participation_funds

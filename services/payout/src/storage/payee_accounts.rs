@@ -37,7 +37,10 @@ pub struct LinkedAccount {
 }
 
 /// Returns the account in force.
-pub async fn find(connection: &mut PgConnection, account_id: Uuid) -> Result<Option<LinkedAccount>, sqlx::Error> {
+pub async fn find(
+    connection: &mut PgConnection,
+    account_id: Uuid,
+) -> Result<Option<LinkedAccount>, sqlx::Error> {
     sqlx::query_as!(
         LinkedAccount,
         "SELECT account_id, channel, number_suffix, link_time

@@ -9,7 +9,10 @@ use super::{currency, money};
 use crate::domain::treasury::{Allotment, Appropriation, FundTrace, Reallocation};
 
 /// Adds an appropriation.
-pub async fn insert_appropriation(tx: &mut PgConnection, new: &Appropriation) -> Result<(), sqlx::Error> {
+pub async fn insert_appropriation(
+    tx: &mut PgConnection,
+    new: &Appropriation,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO appropriations (id, fiscal_year, amount_minor, currency, create_time)
          VALUES ($1, $2, $3, $4, $5)",
@@ -62,12 +65,17 @@ pub async fn ensure_budget(
     .execute(&mut *tx)
     .await?;
     // A statement of its own: it sees the row for which the insert waited.
-    let code = sqlx::query_scalar!("SELECT currency FROM batch_budgets WHERE batch = $1", batch).fetch_one(tx).await?;
+    let code = sqlx::query_scalar!("SELECT currency FROM batch_budgets WHERE batch = $1", batch)
+        .fetch_one(tx)
+        .await?;
     currency(&code)
 }
 
 /// Returns a batch's currency; `None` when it never had money.
-pub async fn find_currency(connection: &mut PgConnection, batch: &str) -> Result<Option<Currency>, sqlx::Error> {
+pub async fn find_currency(
+    connection: &mut PgConnection,
+    batch: &str,
+) -> Result<Option<Currency>, sqlx::Error> {
     let code = sqlx::query_scalar!("SELECT currency FROM batch_budgets WHERE batch = $1", batch)
         .fetch_optional(connection)
         .await?;
@@ -92,7 +100,10 @@ pub async fn insert_allotment(tx: &mut PgConnection, new: &Allotment) -> Result<
 }
 
 /// Adds a re-allocation.
-pub async fn insert_reallocation(tx: &mut PgConnection, new: &Reallocation) -> Result<(), sqlx::Error> {
+pub async fn insert_reallocation(
+    tx: &mut PgConnection,
+    new: &Reallocation,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO reallocations (id, source_batch, target_batch, amount_minor, currency, create_time)
          VALUES ($1, $2, $3, $4, $5, $6)",
@@ -141,7 +152,10 @@ pub async fn list_reallocations(
 }
 
 /// Tells where a batch's money is; `None` when it never had any. One statement, and so one moment.
-pub async fn trace(connection: &mut PgConnection, batch: &str) -> Result<Option<FundTrace>, sqlx::Error> {
+pub async fn trace(
+    connection: &mut PgConnection,
+    batch: &str,
+) -> Result<Option<FundTrace>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT budgets.currency,
                   sums.allotted AS "allotted!", sums.spent AS "spent!", sums.incentives AS "incentives!",

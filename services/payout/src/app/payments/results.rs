@@ -64,7 +64,10 @@ impl Outcome {
 
 impl App {
     /// Writes what became of orders. One that somebody else has decided meanwhile is left as it is.
-    pub(super) async fn write_results(&self, outcomes: Vec<(Disbursement, Outcome)>) -> Result<(), Error> {
+    pub(super) async fn write_results(
+        &self,
+        outcomes: Vec<(Disbursement, Outcome)>,
+    ) -> Result<(), Error> {
         if outcomes.is_empty() {
             return Ok(());
         }
@@ -77,15 +80,29 @@ impl App {
         }
     }
 
-    async fn write_in_transaction(&self, outcomes: &[(Disbursement, Outcome)]) -> Result<(), sqlx::Error> {
+    async fn write_in_transaction(
+        &self,
+        outcomes: &[(Disbursement, Outcome)],
+    ) -> Result<(), sqlx::Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let returned = lock_returned(&mut tx, outcomes).await?;
-        let keys: Vec<(Uuid, i32)> = outcomes.iter().map(|(line, _)| (line.id, line.attempt)).collect();
-        let outcome_of: HashMap<Uuid, Outcome> = outcomes.iter().map(|(line, outcome)| (line.id, *outcome)).collect();
+        let keys: Vec<(Uuid, i32)> = outcomes
+            .iter()
+            .map(|(line, _)| (line.id, line.attempt))
+            .collect();
+        let outcome_of: HashMap<Uuid, Outcome> = outcomes
+            .iter()
+            .map(|(line, outcome)| (line.id, *outcome))
+            .collect();
         let lines = orders::lock_undecided(&mut tx, &keys).await?;
 
-        let is_returned = |line: &Disbursement| returned.get(&line.participation_id).copied().unwrap_or(false);
+        let is_returned = |line: &Disbursement| {
+            returned
+                .get(&line.participation_id)
+                .copied()
+                .unwrap_or(false)
+        };
         let transfer_of = |line: &Disbursement| match outcome_of[&line.id] {
             Outcome::Settled => Some(line.settle()),
             Outcome::Failed(_) => Some(line.take_back(is_returned(line))),
@@ -146,13 +163,22 @@ async fn lock_returned(
         return Ok(HashMap::new());
     }
     let rows = storage::participation_funds::lock_all(tx, &failed).await?;
-    Ok(rows.into_iter().map(|row| (row.participation_id, row.funds.is_returned)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.participation_id, row.funds.is_returned))
+        .collect())
 }
 
 /// The person may have linked another account while the payment was under way: then it is tried there.
-async fn revive_replaced(tx: &mut PgConnection, written: &[(&Disbursement, Outcome)]) -> Result<(), sqlx::Error> {
-    let failed: Vec<Uuid> =
-        written.iter().filter(|(_, outcome)| outcome.failure_reason().is_some()).map(|(line, _)| line.id).collect();
+async fn revive_replaced(
+    tx: &mut PgConnection,
+    written: &[(&Disbursement, Outcome)],
+) -> Result<(), sqlx::Error> {
+    let failed: Vec<Uuid> = written
+        .iter()
+        .filter(|(_, outcome)| outcome.failure_reason().is_some())
+        .map(|(line, _)| line.id)
+        .collect();
     if failed.is_empty() {
         return Ok(());
     }
@@ -167,17 +193,35 @@ async fn tell(
     let settled: Vec<pb::DisbursementSettled> = written
         .iter()
         .filter(|(_, outcome)| *outcome == Outcome::Settled)
-        .map(|(line, _)| DisbursementSettled { payment: line, settle_time: now }.into())
+        .map(|(line, _)| {
+            DisbursementSettled {
+                payment: line,
+                settle_time: now,
+            }
+            .into()
+        })
         .collect();
-    let settled: Vec<(&str, &pb::DisbursementSettled)> =
-        settled.iter().map(|event| (event.disbursement.as_str(), event)).collect();
+    let settled: Vec<(&str, &pb::DisbursementSettled)> = settled
+        .iter()
+        .map(|event| (event.disbursement.as_str(), event))
+        .collect();
     outbox::append_all(tx, now, &settled).await?;
 
     let failed: Vec<pb::DisbursementFailed> = written
         .iter()
-        .filter_map(|(line, outcome)| Some(DisbursementFailed { payment: line, reason: outcome.failure_reason()? }.into()))
+        .filter_map(|(line, outcome)| {
+            Some(
+                DisbursementFailed {
+                    payment: line,
+                    reason: outcome.failure_reason()?,
+                }
+                .into(),
+            )
+        })
         .collect();
-    let failed: Vec<(&str, &pb::DisbursementFailed)> =
-        failed.iter().map(|event| (event.disbursement.as_str(), event)).collect();
+    let failed: Vec<(&str, &pb::DisbursementFailed)> = failed
+        .iter()
+        .map(|event| (event.disbursement.as_str(), event))
+        .collect();
     outbox::append_all(tx, now, &failed).await
 }

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    Account, AccountId, Booked, Leg, Movement, Sums, Transfer, TransferId, TransferKind, TransferRefusal, Verdict,
+    Account, AccountId, Booked, Leg, Movement, Sums, Transfer, TransferId, TransferKind,
+    TransferRefusal, Verdict,
 };
 
 /// Accounts and transfers in memory.
@@ -30,11 +31,23 @@ struct Journal {
 
 impl Book {
     /// Opens a book with these accounts and these transfers, booked before.
-    pub fn open(accounts: impl IntoIterator<Item = Account>, booked: impl IntoIterator<Item = Booked>) -> Book {
-        let transfers: HashMap<TransferId, Booked> = booked.into_iter().map(|booked| (booked.id, booked)).collect();
-        let ended = transfers.values().filter_map(|booked| booked.pending_id).collect();
+    pub fn open(
+        accounts: impl IntoIterator<Item = Account>,
+        booked: impl IntoIterator<Item = Booked>,
+    ) -> Book {
+        let transfers: HashMap<TransferId, Booked> = booked
+            .into_iter()
+            .map(|booked| (booked.id, booked))
+            .collect();
+        let ended = transfers
+            .values()
+            .filter_map(|booked| booked.pending_id)
+            .collect();
         Book {
-            accounts: accounts.into_iter().map(|account| (account.id, account)).collect(),
+            accounts: accounts
+                .into_iter()
+                .map(|account| (account.id, account))
+                .collect(),
             transfers,
             ended,
             ..Book::default()
@@ -51,7 +64,10 @@ impl Book {
 
     /// Returns an account's sums as they are now; zero for an account that is not there.
     pub fn sums(&self, id: AccountId) -> Sums {
-        self.accounts.get(&id).map(|account| account.sums).unwrap_or_default()
+        self.accounts
+            .get(&id)
+            .map(|account| account.sums)
+            .unwrap_or_default()
     }
 
     /// Books the lines in order. A refused line changes nothing; a chain is booked whole or not at all.
@@ -82,29 +98,53 @@ impl Book {
         }
     }
 
-    fn apply_line(&mut self, line: &Transfer, journal: &mut Journal) -> Result<Verdict, TransferRefusal> {
+    fn apply_line(
+        &mut self,
+        line: &Transfer,
+        journal: &mut Journal,
+    ) -> Result<Verdict, TransferRefusal> {
         if let Some(booked) = self.transfers.get(&line.id) {
-            return if repeats(line, booked) { Ok(Verdict::Repeated) } else { Err(TransferRefusal::IdReused) };
+            return if repeats(line, booked) {
+                Ok(Verdict::Repeated)
+            } else {
+                Err(TransferRefusal::IdReused)
+            };
         }
         let (kind, leg) = match line.movement {
             Movement::Post(leg) => (TransferKind::Posted, leg),
             Movement::Hold(leg) => (TransferKind::Pending, leg),
-            Movement::PostPending(pending_id) => (TransferKind::PostPending, self.pending_leg(pending_id)?),
-            Movement::VoidPending(pending_id) => (TransferKind::VoidPending, self.pending_leg(pending_id)?),
+            Movement::PostPending(pending_id) => {
+                (TransferKind::PostPending, self.pending_leg(pending_id)?)
+            }
+            Movement::VoidPending(pending_id) => {
+                (TransferKind::VoidPending, self.pending_leg(pending_id)?)
+            }
         };
         self.move_sums(kind, leg, journal)?;
 
         let pending_id = line.pending_id();
         self.ended.extend(pending_id);
         journal.ended.extend(pending_id);
-        self.transfers.insert(line.id, Booked { id: line.id, kind, leg, pending_id, code: line.code });
+        self.transfers.insert(
+            line.id,
+            Booked {
+                id: line.id,
+                kind,
+                leg,
+                pending_id,
+                code: line.code,
+            },
+        );
         self.new.push(line.id);
         journal.booked += 1;
         Ok(Verdict::Applied)
     }
 
     fn pending_leg(&self, pending_id: TransferId) -> Result<Leg, TransferRefusal> {
-        let pending = self.transfers.get(&pending_id).filter(|booked| booked.kind == TransferKind::Pending);
+        let pending = self
+            .transfers
+            .get(&pending_id)
+            .filter(|booked| booked.kind == TransferKind::Pending);
         let pending = pending.ok_or(TransferRefusal::PendingNotFound)?;
         if self.ended.contains(&pending_id) {
             return Err(TransferRefusal::PendingEnded);
@@ -112,16 +152,31 @@ impl Book {
         Ok(pending.leg)
     }
 
-    fn move_sums(&mut self, kind: TransferKind, leg: Leg, journal: &mut Journal) -> Result<(), TransferRefusal> {
-        let Leg { debit, credit, amount } = leg;
+    fn move_sums(
+        &mut self,
+        kind: TransferKind,
+        leg: Leg,
+        journal: &mut Journal,
+    ) -> Result<(), TransferRefusal> {
+        let Leg {
+            debit,
+            credit,
+            amount,
+        } = leg;
         if amount.minor() <= 0 {
             return Err(TransferRefusal::AmountNotPositive);
         }
         if debit == credit {
             return Err(TransferRefusal::AccountsEqual);
         }
-        let from = *self.accounts.get(&debit).ok_or(TransferRefusal::AccountNotFound(debit))?;
-        let to = *self.accounts.get(&credit).ok_or(TransferRefusal::AccountNotFound(credit))?;
+        let from = *self
+            .accounts
+            .get(&debit)
+            .ok_or(TransferRefusal::AccountNotFound(debit))?;
+        let to = *self
+            .accounts
+            .get(&credit)
+            .ok_or(TransferRefusal::AccountNotFound(credit))?;
         if from.currency != amount.currency() || to.currency != amount.currency() {
             return Err(TransferRefusal::CurrencyMismatched);
         }
@@ -134,7 +189,9 @@ impl Book {
         };
         let add = |sum: i64, change: i64| {
             // A pending sum below zero would be a bug of ours; it is refused like one that does not fit.
-            sum.checked_add(change).filter(|sum| *sum >= 0).ok_or(TransferRefusal::Overflow)
+            sum.checked_add(change)
+                .filter(|sum| *sum >= 0)
+                .ok_or(TransferRefusal::Overflow)
         };
         let debited = Sums {
             debits_pending: add(from.sums.debits_pending, pending)?,
@@ -148,7 +205,9 @@ impl Book {
         };
         let taken = add(debited.debits_pending, debited.debits_posted)?;
         if from.debits_must_not_exceed_credits && taken > debited.credits_posted {
-            return Err(TransferRefusal::Overdraft { available: from.sums.available() });
+            return Err(TransferRefusal::Overdraft {
+                available: from.sums.available(),
+            });
         }
         for (id, before, after) in [(debit, from.sums, debited), (credit, to.sums, credited)] {
             journal.sums.push((id, before));
@@ -178,12 +237,20 @@ impl Book {
 
     /// Returns the accounts whose sums may have changed, by id.
     pub fn changed_accounts(&self) -> Vec<Account> {
-        self.touched.iter().filter_map(|id| self.accounts.get(id)).copied().collect()
+        self.touched
+            .iter()
+            .filter_map(|id| self.accounts.get(id))
+            .copied()
+            .collect()
     }
 
     /// Returns what was booked since the opening, in order.
     pub fn new_transfers(&self) -> Vec<Booked> {
-        self.new.iter().filter_map(|id| self.transfers.get(id)).copied().collect()
+        self.new
+            .iter()
+            .filter_map(|id| self.transfers.get(id))
+            .copied()
+            .collect()
     }
 }
 
@@ -191,8 +258,12 @@ fn repeats(line: &Transfer, booked: &Booked) -> bool {
     let same_movement = match line.movement {
         Movement::Post(leg) => booked.kind == TransferKind::Posted && booked.leg == leg,
         Movement::Hold(leg) => booked.kind == TransferKind::Pending && booked.leg == leg,
-        Movement::PostPending(id) => booked.kind == TransferKind::PostPending && booked.pending_id == Some(id),
-        Movement::VoidPending(id) => booked.kind == TransferKind::VoidPending && booked.pending_id == Some(id),
+        Movement::PostPending(id) => {
+            booked.kind == TransferKind::PostPending && booked.pending_id == Some(id)
+        }
+        Movement::VoidPending(id) => {
+            booked.kind == TransferKind::VoidPending && booked.pending_id == Some(id)
+        }
     };
     same_movement && booked.code == line.code
 }

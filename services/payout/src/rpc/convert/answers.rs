@@ -16,7 +16,7 @@ use crate::{
         treasury::{Allotment, AppropriationBalance, FundTrace, Reallocation},
     },
     storage::{
-        ledger::{AccountRow, TransferRow},
+        ledger::books::{AccountRow, TransferRow},
         payee_accounts::LinkedAccount,
     },
 };
@@ -158,10 +158,15 @@ impl From<Disbursement> for pb::Disbursement {
             instalment: payment.instalment,
             amount: Some(payment.amount.to_proto()),
             state: state.into(),
-            failure_reason: payment.failure_reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
+            failure_reason: payment
+                .failure_reason
+                .map(|reason| reason.as_str().to_owned())
+                .unwrap_or_default(),
             due_time: Some(timestamp(payment.due_time)),
             reference: payment.reference(),
-            disbursement_batch: batch.map(|id| names::format("disbursementBatches", id)).unwrap_or_default(),
+            disbursement_batch: batch
+                .map(|id| names::format("disbursementBatches", id))
+                .unwrap_or_default(),
             settle_time: payment.settle_time.map(timestamp),
             benefit: payment.benefit,
         }
@@ -219,7 +224,10 @@ impl From<TransferRow> for pb::Transfer {
             credit_account: names::format("ledgerAccounts", booked.leg.credit.0),
             amount: Some(booked.leg.amount.to_proto()),
             kind: kind.into(),
-            pending_transfer: booked.pending_id.map(|id| names::format("transfers", id.0)).unwrap_or_default(),
+            pending_transfer: booked
+                .pending_id
+                .map(|id| names::format("transfers", id.0))
+                .unwrap_or_default(),
             code: booked.code.as_str().to_owned(),
             create_time: Some(timestamp(row.create_time)),
         }

@@ -46,9 +46,11 @@ pub async fn claim_approved(
 
 /// Says whether anything is to be sent.
 pub async fn has_approved(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM disbursements WHERE state = 'APPROVED') AS "exists!""#)
-        .fetch_one(connection)
-        .await
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM disbursements WHERE state = 'APPROVED') AS "exists!""#
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// An order whose inquiry is due.
@@ -209,8 +211,10 @@ pub async fn update_all(
 ) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = changes.iter().map(|change| change.id).collect();
     let states: Vec<&str> = changes.iter().map(|change| change.state.as_str()).collect();
-    let reasons: Vec<Option<&str>> =
-        changes.iter().map(|change| change.failure_reason.map(FailureReason::as_str)).collect();
+    let reasons: Vec<Option<&str>> = changes
+        .iter()
+        .map(|change| change.failure_reason.map(FailureReason::as_str))
+        .collect();
     sqlx::query!(
         "UPDATE disbursements
          SET state = new.state,

@@ -33,7 +33,11 @@ fn account(number: u128) -> Account {
 }
 
 fn leg(debit: u128, credit: u128, minor: i64) -> Leg {
-    Leg { debit: account_id(debit), credit: account_id(credit), amount: idr(minor) }
+    Leg {
+        debit: account_id(debit),
+        credit: account_id(credit),
+        amount: idr(minor),
+    }
 }
 
 fn post(id: u128, debit: u128, credit: u128, minor: i64) -> Transfer {
@@ -55,7 +59,10 @@ fn void_pending(id: u128, pending: u128) -> Transfer {
 /// A wallet with 1,000 from the source, and an empty shop.
 fn a_book() -> Book {
     let mut book = Book::open([account(SOURCE), account(WALLET), account(SHOP)], []);
-    assert_eq!(book.apply(&[post(900, SOURCE, WALLET, 1_000)]), [Verdict::Applied]);
+    assert_eq!(
+        book.apply(&[post(900, SOURCE, WALLET, 1_000)]),
+        [Verdict::Applied]
+    );
     book
 }
 
@@ -67,11 +74,19 @@ fn refused(refusal: TransferRefusal) -> Verdict {
 fn a_hold_keeps_the_amount_from_others_until_it_ends() {
     let mut book = a_book();
 
-    let verdicts = book.apply(&[hold(1, WALLET, SHOP, 700), post(2, WALLET, SHOP, 400), void_pending(3, 1)]);
+    let verdicts = book.apply(&[
+        hold(1, WALLET, SHOP, 700),
+        post(2, WALLET, SHOP, 400),
+        void_pending(3, 1),
+    ]);
 
     assert_eq!(
         verdicts,
-        [Verdict::Applied, refused(TransferRefusal::Overdraft { available: 300 }), Verdict::Applied]
+        [
+            Verdict::Applied,
+            refused(TransferRefusal::Overdraft { available: 300 }),
+            Verdict::Applied
+        ]
     );
     assert_eq!(book.sums(account_id(WALLET)).available(), 1_000);
     assert_eq!(book.sums(account_id(SHOP)), Sums::default());
@@ -85,7 +100,11 @@ fn a_posted_hold_moves_what_it_held() {
 
     assert_eq!(
         book.sums(account_id(WALLET)),
-        Sums { debits_posted: 700, credits_posted: 1_000, ..Sums::default() }
+        Sums {
+            debits_posted: 700,
+            credits_posted: 1_000,
+            ..Sums::default()
+        }
     );
     assert_eq!(book.sums(account_id(SHOP)).balance(), 700);
 }
@@ -95,7 +114,12 @@ fn a_hold_ends_once() {
     let mut book = a_book();
     book.apply(&[hold(1, WALLET, SHOP, 700), post_pending(2, 1)]);
 
-    let verdicts = book.apply(&[void_pending(3, 1), post_pending(4, 1), post_pending(2, 1), void_pending(5, 9)]);
+    let verdicts = book.apply(&[
+        void_pending(3, 1),
+        post_pending(4, 1),
+        post_pending(2, 1),
+        void_pending(5, 9),
+    ]);
 
     assert_eq!(
         verdicts,
@@ -115,7 +139,10 @@ fn a_hold_that_ended_before_the_book_was_opened_has_ended() {
 
     let mut book = Book::open(before.accounts.values().copied(), before.new_transfers());
 
-    assert_eq!(book.apply(&[post_pending(3, 1)]), [refused(TransferRefusal::PendingEnded)]);
+    assert_eq!(
+        book.apply(&[post_pending(3, 1)]),
+        [refused(TransferRefusal::PendingEnded)]
+    );
     assert!(book.new_transfers().is_empty() && book.changed_accounts().is_empty());
 }
 
@@ -123,9 +150,20 @@ fn a_hold_that_ended_before_the_book_was_opened_has_ended() {
 fn the_same_id_is_booked_once_and_never_for_something_else() {
     let mut book = a_book();
 
-    let verdicts = book.apply(&[post(1, WALLET, SHOP, 100), post(1, WALLET, SHOP, 100), post(1, WALLET, SHOP, 200)]);
+    let verdicts = book.apply(&[
+        post(1, WALLET, SHOP, 100),
+        post(1, WALLET, SHOP, 100),
+        post(1, WALLET, SHOP, 200),
+    ]);
 
-    assert_eq!(verdicts, [Verdict::Applied, Verdict::Repeated, refused(TransferRefusal::IdReused)]);
+    assert_eq!(
+        verdicts,
+        [
+            Verdict::Applied,
+            Verdict::Repeated,
+            refused(TransferRefusal::IdReused)
+        ]
+    );
     assert_eq!(book.sums(account_id(SHOP)).credits_posted, 100);
 }
 
@@ -167,20 +205,42 @@ fn a_broken_chain_leaves_its_hold_open() {
 #[test]
 fn what_cannot_be_booked_is_refused_with_its_reason() {
     let dollars = Money::from_stored(1, "USD").unwrap();
-    let in_dollars = Leg { amount: dollars, ..leg(WALLET, SHOP, 1) };
+    let in_dollars = Leg {
+        amount: dollars,
+        ..leg(WALLET, SHOP, 1)
+    };
     for (line, expected) in [
         (post(1, WALLET, SHOP, 0), TransferRefusal::AmountNotPositive),
-        (post(1, WALLET, SHOP, -5), TransferRefusal::AmountNotPositive),
+        (
+            post(1, WALLET, SHOP, -5),
+            TransferRefusal::AmountNotPositive,
+        ),
         (post(1, WALLET, WALLET, 5), TransferRefusal::AccountsEqual),
-        (post(1, WALLET, 77, 5), TransferRefusal::AccountNotFound(account_id(77))),
-        (post(1, 77, SHOP, 5), TransferRefusal::AccountNotFound(account_id(77))),
-        (Transfer::post(transfer_id(1), Code::Purchase, in_dollars), TransferRefusal::CurrencyMismatched),
+        (
+            post(1, WALLET, 77, 5),
+            TransferRefusal::AccountNotFound(account_id(77)),
+        ),
+        (
+            post(1, 77, SHOP, 5),
+            TransferRefusal::AccountNotFound(account_id(77)),
+        ),
+        (
+            Transfer::post(transfer_id(1), Code::Purchase, in_dollars),
+            TransferRefusal::CurrencyMismatched,
+        ),
         (post(1, SOURCE, WALLET, i64::MAX), TransferRefusal::Overflow),
-        (post(1, SHOP, WALLET, 1), TransferRefusal::Overdraft { available: 0 }),
+        (
+            post(1, SHOP, WALLET, 1),
+            TransferRefusal::Overdraft { available: 0 },
+        ),
     ] {
         let mut book = a_book();
 
-        assert_eq!(book.apply(std::slice::from_ref(&line)), [refused(expected)], "{line:?}");
+        assert_eq!(
+            book.apply(std::slice::from_ref(&line)),
+            [refused(expected)],
+            "{line:?}"
+        );
         assert_eq!(book.new_transfers().len(), 1);
     }
 }
@@ -190,8 +250,10 @@ fn any_line() -> impl Strategy<Value = Transfer> {
     let id = || 1..40_u128;
     let amount = || -1..500_i64;
     let line = prop_oneof![
-        (id(), accounts(), accounts(), amount()).prop_map(|(id, from, to, minor)| post(id, from, to, minor)),
-        (id(), accounts(), accounts(), amount()).prop_map(|(id, from, to, minor)| hold(id, from, to, minor)),
+        (id(), accounts(), accounts(), amount())
+            .prop_map(|(id, from, to, minor)| post(id, from, to, minor)),
+        (id(), accounts(), accounts(), amount())
+            .prop_map(|(id, from, to, minor)| hold(id, from, to, minor)),
         (id(), id()).prop_map(|(id, pending)| post_pending(id, pending)),
         (id(), id()).prop_map(|(id, pending)| void_pending(id, pending)),
     ];
@@ -200,7 +262,11 @@ fn any_line() -> impl Strategy<Value = Transfer> {
 
 /// Computes the sums of all accounts again from what was booked.
 fn recomputed(book: &Book) -> BTreeMap<AccountId, Sums> {
-    let mut all: BTreeMap<AccountId, Sums> = book.accounts.keys().map(|id| (*id, Sums::default())).collect();
+    let mut all: BTreeMap<AccountId, Sums> = book
+        .accounts
+        .keys()
+        .map(|id| (*id, Sums::default()))
+        .collect();
     for booked in book.new_transfers() {
         let (pending, posted) = match booked.kind {
             TransferKind::Posted => (0, 1),

@@ -1,0 +1,201 @@
+//! Whatever happens in whatever order, a batch's money is all there: spent, paid, returned, re-allocated, or outstanding.
+
+use proptest::{
+    prelude::{Just, Strategy, prop_oneof},
+    strategy::ValueTree,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+use proto::payout::v1 as pb;
+use sqlx::PgPool;
+
+use crate::{
+    bank::Fault,
+    words::{awarded, batch_request, hold_request, new_reallocation, revoked},
+    world::{AWARD, BATCH, Participation, World},
+};
+
+const OTHER_BATCH: &str = "batches/49";
+const STEP_COUNT: usize = 250;
+
+/// Something that happens. The numbers choose among what is there.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Allot(i64),
+    Award(usize),
+    Hold(usize, i64),
+    Capture(usize),
+    Release(usize),
+    Complete(usize),
+    Link(usize),
+    CompleteAndLink(usize),
+    Revoke(usize),
+    Batch,
+    Approve,
+    Send(Option<Fault>),
+    Wait,
+    Reallocate(i64),
+}
+
+fn a_step() -> impl Strategy<Value = Step> {
+    let faults = prop_oneof![
+        3 => Just(None),
+        1 => Just(Some(Fault::LoseRequest)),
+        1 => Just(Some(Fault::LoseReply)),
+        1 => Just(Some(Fault::Error)),
+        1 => Just(Some(Fault::Refuse("4031818"))),
+    ];
+    prop_oneof![
+        1 => (1..3 * AWARD).prop_map(Step::Allot),
+        2 => (1..4_usize).prop_map(Step::Award),
+        4 => (0..100_usize, 0..2_000_000_i64).prop_map(|(who, amount)| Step::Hold(who, amount)),
+        2 => (0..100_usize).prop_map(Step::Capture),
+        2 => (0..100_usize).prop_map(Step::Release),
+        1 => (0..100_usize).prop_map(Step::Complete),
+        1 => (0..100_usize).prop_map(Step::Link),
+        3 => (0..100_usize).prop_map(Step::CompleteAndLink),
+        1 => (0..100_usize).prop_map(Step::Revoke),
+        2 => Just(Step::Batch),
+        2 => Just(Step::Approve),
+        3 => faults.prop_map(Step::Send),
+        2 => Just(Step::Wait),
+        1 => (1..AWARD).prop_map(Step::Reallocate),
+    ]
+}
+
+#[derive(Default)]
+struct Known {
+    people: Vec<Participation>,
+    holds: Vec<pb::HoldFundsRequest>,
+    batches: Vec<pb::DisbursementBatch>,
+    link_count: usize,
+}
+
+/// Does a step. Refusals are welcome: the money must be all there after them too.
+async fn take(world: &World, known: &mut Known, step: Step) {
+    let person =
+        |known: &Known, who: usize| known.people.get(who % known.people.len().max(1)).copied();
+    match step {
+        Step::Allot(amount) => world.allot("dipa-2026", BATCH, amount).await,
+        Step::Award(count) => {
+            let people: Vec<Participation> = (0..count).map(|_| Participation::new()).collect();
+            if world.deliver(&awarded(BATCH, &people)).await.is_ok() {
+                known.people.extend(people);
+            }
+        }
+        Step::Hold(who, amount) => {
+            if let Some(person) = person(known, who) {
+                let request = hold_request(&person, amount);
+                if world.hold(&request).await.is_ok() {
+                    known.holds.push(request);
+                }
+            }
+        }
+        Step::Capture(which) => {
+            if let Some(request) = known.holds.get(which % known.holds.len().max(1)) {
+                let _ = world.capture(request).await;
+            }
+        }
+        Step::Release(which) => {
+            if let Some(request) = known.holds.get(which % known.holds.len().max(1)) {
+                let _ = world.release(request).await;
+            }
+        }
+        Step::Complete(who) => {
+            if let Some(person) = person(known, who) {
+                world.complete(&person).await;
+            }
+        }
+        Step::Link(who) | Step::CompleteAndLink(who) => {
+            if let Some(person) = person(known, who) {
+                if matches!(step, Step::CompleteAndLink(_)) {
+                    world.complete(&person).await;
+                }
+                known.link_count += 1;
+                let number = format!("62812{:07}", known.link_count);
+                world.open_wallet(&person, &number);
+                world.link(&person, &number).await.unwrap();
+            }
+        }
+        Step::Revoke(who) => {
+            if let Some(person) = person(known, who) {
+                world.deliver(&revoked(&[person])).await.unwrap();
+            }
+        }
+        Step::Batch => {
+            if let Ok(batch) = world
+                .disbursements()
+                .create_disbursement_batch(batch_request())
+                .await
+            {
+                known.batches.push(batch.into_inner());
+            }
+        }
+        Step::Approve => {
+            if let Some(batch) = known.batches.pop() {
+                let _ = world.approve(&batch).await;
+            }
+        }
+        Step::Send(fault) => {
+            world.bank.fail_next(fault.as_slice());
+            world.app.send_round().await.unwrap();
+        }
+        Step::Wait => {
+            world.clock.advance_by(time::Duration::hours(1));
+            world.app.inquire_round().await.unwrap();
+        }
+        Step::Reallocate(amount) => {
+            let request = new_reallocation(BATCH, OTHER_BATCH, amount);
+            let _ = world.treasury().create_reallocation(request).await;
+        }
+    }
+}
+
+async fn money_is_all_there(db: PgPool, seed: u8) {
+    let world = World::with_budget(db, 5).await;
+    world.allot("dipa-2026", OTHER_BATCH, 1).await;
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let mut known = Known::default();
+
+    for _ in 0..STEP_COUNT {
+        let step = a_step().new_tree(&mut runner).unwrap().current();
+        take(&world, &mut known, step).await;
+        // Both check that the parts are the whole.
+        world.trace(BATCH).await;
+        world.trace(OTHER_BATCH).await;
+    }
+
+    world.assert_sound().await;
+    let settled = world.trace(BATCH).await.paid_count;
+    // Whoever has a settled payment was credited; what is in doubt may have been.
+    let credited: u32 = world
+        .bank
+        .entries()
+        .iter()
+        .map(|entry| entry.credited)
+        .sum();
+    let in_doubt = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM disbursements WHERE state IN ('SENT', 'UNKNOWN')"#
+    );
+    let in_doubt = in_doubt.fetch_one(&world.db).await.unwrap();
+    assert!(settled <= i64::from(credited) && i64::from(credited) <= settled + in_doubt);
+    assert!(
+        settled > 0 && !known.holds.is_empty(),
+        "the steps reached little"
+    );
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn money_is_all_there_after_each_of_many_steps(db: PgPool) {
+    money_is_all_there(db, 1).await;
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn money_is_all_there_after_each_of_many_other_steps(db: PgPool) {
+    money_is_all_there(db, 2).await;
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn money_is_all_there_after_yet_other_steps(db: PgPool) {
+    money_is_all_there(db, 3).await;
+}

@@ -1,0 +1,23 @@
+//! payout from outside: RPC in, RPC out, against a fresh database, a server in this process, a bank and an identity of the
+//! test's own.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a helper of a test cannot unwrap fails the test"
+)]
+
+mod access;
+mod awards;
+mod bank;
+mod conservation;
+mod disbursements;
+mod holds;
+mod identity;
+mod ledger;
+mod payees;
+mod payments;
+mod returns;
+mod treasury;
+mod violations;
+mod words;
+mod world;

@@ -1,0 +1,173 @@
+//! A bad request is told all that is wrong with it.
+
+use proto::payout::v1 as pb;
+use sqlx::PgPool;
+
+use crate::{
+    words::{fields, idr, request_id},
+    world::{BATCH, World},
+};
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn every_violation_of_every_method_is_told_at_once(db: PgPool) {
+    let world = World::start(db).await;
+    let (mut treasury, mut funds) = (world.treasury(), world.funds());
+    let (mut disbursements, mut ledger) = (world.disbursements(), world.ledger());
+
+    let appropriation = pb::CreateAppropriationRequest {
+        request_id: "1".to_owned(),
+        appropriation_id: "DIPA 2026".to_owned(),
+        appropriation: Some(pb::Appropriation {
+            amount: idr(0),
+            ..Default::default()
+        }),
+    };
+    let status = treasury
+        .create_appropriation(appropriation)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        fields(&status),
+        [
+            "request_id",
+            "appropriation_id",
+            "appropriation.fiscal_year",
+            "appropriation.amount"
+        ]
+    );
+
+    let status = treasury
+        .create_allotment(pb::CreateAllotmentRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        fields(&status),
+        [
+            "request_id",
+            "allotment.appropriation",
+            "allotment.batch",
+            "allotment.amount"
+        ]
+    );
+
+    let status = treasury
+        .create_reallocation(pb::CreateReallocationRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        fields(&status),
+        [
+            "request_id",
+            "reallocation.source_batch",
+            "reallocation.target_batch",
+            "reallocation.amount"
+        ]
+    );
+    let to_itself = pb::CreateReallocationRequest {
+        request_id: request_id(),
+        reallocation: Some(pb::Reallocation {
+            source_batch: BATCH.to_owned(),
+            target_batch: BATCH.to_owned(),
+            amount: idr(1),
+            ..Default::default()
+        }),
+    };
+    let status = treasury.create_reallocation(to_itself).await.unwrap_err();
+    assert_eq!(fields(&status), ["reallocation.target_batch"]);
+
+    let trace = treasury
+        .trace_funds(pb::TraceFundsRequest {
+            batch: "48".to_owned(),
+        })
+        .await
+        .unwrap_err();
+    let list = treasury
+        .list_reallocations(pb::ListReallocationsRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!([fields(&trace), fields(&list)], [["batch"], ["batch"]]);
+
+    let status = funds
+        .hold_funds(pb::HoldFundsRequest {
+            amount: idr(-1),
+            ..Default::default()
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        fields(&status),
+        ["name", "participation", "provider", "amount"]
+    );
+    let status = funds
+        .release_funds(pb::ReleaseFundsRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        fields(&status),
+        ["name", "participation", "provider", "amount"]
+    );
+
+    let status = disbursements
+        .link_payee_account(pb::LinkPayeeAccountRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        fields(&status),
+        [
+            "request_id",
+            "account",
+            "payee_account.channel",
+            "payee_account.account_number"
+        ]
+    );
+    let bad_batch = pb::CreateDisbursementBatchRequest {
+        request_id: String::new(),
+        currency_code: "rupiah".to_owned(),
+        line_count_max: -1,
+    };
+    let status = disbursements
+        .create_disbursement_batch(bad_batch)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        fields(&status),
+        ["request_id", "currency_code", "line_count_max"]
+    );
+    let status = disbursements
+        .approve_disbursement_batch(pb::ApproveDisbursementBatchRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(fields(&status), ["request_id", "name", "line_count"]);
+    let bad_list = pb::ListDisbursementsRequest {
+        account: "x".to_owned(),
+        state: 77,
+        ..Default::default()
+    };
+    let status = disbursements
+        .list_disbursements(bad_list)
+        .await
+        .unwrap_err();
+    assert_eq!(fields(&status), ["account", "state"]);
+    let negative = pb::ListDisbursementsRequest {
+        page_size: -1,
+        ..Default::default()
+    };
+    let status = disbursements
+        .list_disbursements(negative)
+        .await
+        .unwrap_err();
+    assert_eq!(fields(&status), ["page_size"]);
+
+    let accounts = ledger
+        .list_ledger_accounts(pb::ListLedgerAccountsRequest::default())
+        .await
+        .unwrap_err();
+    let transfers = ledger
+        .list_transfers(pb::ListTransfersRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        [fields(&accounts), fields(&transfers)],
+        [["batch"], ["ledger_account"]]
+    );
+}
