@@ -13,7 +13,7 @@ use tests::{
     stack::{checkout, setting},
 };
 
-/// Runs a programme on this machine.
+/// Starts the whole system on this machine.
 #[derive(Parser)]
 #[command(name = "deploy/local/demo")]
 struct Options {

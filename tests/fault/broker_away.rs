@@ -13,6 +13,7 @@ async fn a_service_answers_while_the_broker_is_away() {
         .services(&[Service::Identity])
         .proxied(Link::Broker(Service::Identity))
         .allow_log("broker")
+        .allow_log("lapin::")
         .start()
         .await;
 

@@ -211,6 +211,7 @@ impl World {
             match_key: random_hex(),
             signing_seed: random_hex(),
             pseudonym_key: random_hex(),
+            account_key: random_hex(),
         };
         fs::write(&keys.accounts_file, secrets.to_toml()).expect("the cluster's folder is ours");
         write_ed25519_key(&keys.token_key_file);

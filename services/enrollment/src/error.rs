@@ -210,8 +210,8 @@ impl From<Error> for Refusal {
             AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied,
             ResourceExhausted,
         };
-        use ErrorReason as R;
-        let refuse = |code: Code, reason: R, message: &str| {
+        use ErrorReason as Reason;
+        let refuse = |code: Code, reason: Reason, message: &str| {
             Refusal::new(code, DOMAIN, reason.as_str_name(), message)
         };
         match error {
@@ -221,57 +221,57 @@ impl From<Error> for Refusal {
             Error::SchemeMistakes(mistakes) => scheme_violations(mistakes),
             Error::SchemeExists(id) => refuse(
                 AlreadyExists,
-                R::SchemeExists,
+                Reason::SchemeExists,
                 "a scheme of this name has another content",
             )
             .with("scheme", names::format("schemes", id)),
 
             Error::BatchExists(id) => {
-                refuse(AlreadyExists, R::BatchExists, "the batch id is taken")
+                refuse(AlreadyExists, Reason::BatchExists, "the batch id is taken")
                     .with("batch", batch_name(&id))
             }
             Error::QuotaMistakes(mistakes) => quota_violations(mistakes),
             Error::BatchStateWrong { batch_id, state } => refuse(
                 FailedPrecondition,
-                R::BatchStateWrong,
+                Reason::BatchStateWrong,
                 "the batch is in another state than the call needs",
             )
             .with("batch", batch_name(&batch_id))
             .with("state", state.to_string()),
             Error::RandomnessCommitted(trustee) => refuse(
                 AlreadyExists,
-                R::RandomnessCommitted,
+                Reason::RandomnessCommitted,
                 "the trustee has committed already",
             )
             .with("trustee", trustee),
             Error::RandomnessNotCommitted(trustees) => refuse(
                 FailedPrecondition,
-                R::RandomnessNotCommitted,
+                Reason::RandomnessNotCommitted,
                 "a trustee has not committed yet",
             )
             .with("trustees", trustees.join(",")),
             Error::RandomnessNotRevealed(trustees) => refuse(
                 FailedPrecondition,
-                R::RandomnessNotRevealed,
+                Reason::RandomnessNotRevealed,
                 "a trustee has not revealed yet",
             )
             .with("trustees", trustees.join(",")),
             Error::SecretMismatched(trustee) => refuse(
                 InvalidArgument,
-                R::SecretMismatched,
+                Reason::SecretMismatched,
                 "the secret is not the one that was committed to",
             )
             .with("trustee", trustee),
             Error::NotTrustee(trustee) => refuse(
                 PermissionDenied,
-                R::NotTrustee,
+                Reason::NotTrustee,
                 "the caller is not the trustee",
             )
             .with("trustee", trustee),
 
             Error::BatchNotOpen { batch_id, state } => refuse(
                 FailedPrecondition,
-                R::BatchNotOpen,
+                Reason::BatchNotOpen,
                 "the batch takes no applications now",
             )
             .with("batch", batch_name(&batch_id))
@@ -279,7 +279,7 @@ impl From<Error> for Refusal {
             Error::PersonNotVerified(id) => person_not_verified(id),
             Error::AlreadyApplied(id) => refuse(
                 AlreadyExists,
-                R::AlreadyApplied,
+                Reason::AlreadyApplied,
                 "the person has applied for this batch",
             )
             .with("application", names::format("applications", id)),
@@ -290,39 +290,39 @@ impl From<Error> for Refusal {
             } => purchase_refusal(participation_id, refusal),
 
             Error::RedeemCodeNotFound => {
-                refuse(NotFound, R::RedeemCodeNotFound, "no such redeem code")
+                refuse(NotFound, Reason::RedeemCodeNotFound, "no such redeem code")
             }
             Error::RedeemCodeOtherProvider => refuse(
                 FailedPrecondition,
-                R::RedeemCodeOtherProvider,
+                Reason::RedeemCodeOtherProvider,
                 "the code is for another provider",
             ),
             Error::RedeemCodeOtherCourse => refuse(
                 FailedPrecondition,
-                R::RedeemCodeOtherCourse,
+                Reason::RedeemCodeOtherCourse,
                 "the code is for another course",
             ),
             Error::RedeemCodeUsed(at) => refuse(
                 FailedPrecondition,
-                R::RedeemCodeUsed,
+                Reason::RedeemCodeUsed,
                 "the code was used before",
             )
             .with("redeem_time", text(at)),
             Error::RedeemWindowClosed { start, end } => refuse(
                 FailedPrecondition,
-                R::RedeemWindowClosed,
+                Reason::RedeemWindowClosed,
                 "too early or too late",
             )
             .with("window_start", text(start))
             .with("window_end", text(end)),
             Error::PurchaseCancelled => refuse(
                 FailedPrecondition,
-                R::PurchaseCancelled,
+                Reason::PurchaseCancelled,
                 "the purchase behind the code was cancelled",
             ),
             Error::CodeNotRedeemed(id) => refuse(
                 FailedPrecondition,
-                R::CodeNotRedeemed,
+                Reason::CodeNotRedeemed,
                 "the purchase's code was not redeemed yet",
             )
             .with("purchase", names::format("purchases", id)),
@@ -333,28 +333,30 @@ impl From<Error> for Refusal {
                 }
                 refuse(
                     FailedPrecondition,
-                    R::EvidenceInsufficient,
+                    Reason::EvidenceInsufficient,
                     "the evidence does not keep the completion rule",
                 )
                 .with_violations(violations)
             }
             Error::CertificateExists(id) => refuse(
                 AlreadyExists,
-                R::CertificateExists,
+                Reason::CertificateExists,
                 "the certificate was issued on other evidence",
             )
             .with("certificate", names::format("certificates", id)),
             Error::ReviewExists(id) => refuse(
                 AlreadyExists,
-                R::ReviewExists,
+                Reason::ReviewExists,
                 "the course was reviewed already",
             )
             .with("review", format!("certificates/{id}/review")),
 
-            Error::CampaignExists(id) => {
-                refuse(AlreadyExists, R::CampaignExists, "the campaign id is taken")
-                    .with("campaign", names::format("campaigns", id))
-            }
+            Error::CampaignExists(id) => refuse(
+                AlreadyExists,
+                Reason::CampaignExists,
+                "the campaign id is taken",
+            )
+            .with("campaign", names::format("campaigns", id)),
             Error::ClaimVoucher {
                 campaign_id,
                 account_id,
@@ -362,30 +364,34 @@ impl From<Error> for Refusal {
             } => match refusal {
                 ClaimRefusal::NotRunning => refuse(
                     FailedPrecondition,
-                    R::CampaignNotRunning,
+                    Reason::CampaignNotRunning,
                     "the campaign has not begun or is over",
                 )
                 .with("campaign", names::format("campaigns", campaign_id)),
                 ClaimRefusal::NotVerified => person_not_verified(account_id),
                 ClaimRefusal::TooYoung { age_min_years } => refuse(
                     FailedPrecondition,
-                    R::AgeBelowMinimum,
+                    Reason::AgeBelowMinimum,
                     "the person is too young",
                 )
                 .with("age_min_years", age_min_years.to_string()),
             },
             Error::VoucherExists(id) => refuse(
                 AlreadyExists,
-                R::VoucherExists,
+                Reason::VoucherExists,
                 "the account has a voucher for this course in this campaign",
             )
             .with("voucher", names::format("vouchers", id)),
-            Error::SeatsTaken(run) => {
-                refuse(ResourceExhausted, R::SeatsTaken, "the run has no seat left")
+            Error::SeatsTaken(run) => refuse(
+                ResourceExhausted,
+                Reason::SeatsTaken,
+                "the run has no seat left",
+            )
+            .with("run", names::format("runs", run)),
+            Error::RunEnded(run) => {
+                refuse(FailedPrecondition, Reason::RunEnded, "the run has ended")
                     .with("run", names::format("runs", run))
             }
-            Error::RunEnded(run) => refuse(FailedPrecondition, R::RunEnded, "the run has ended")
-                .with("run", names::format("runs", run)),
 
             Error::Peer { part, status } => Refusal::peer(part, status),
             Error::IdentityAway(status) => Refusal::unavailable("identity", status),

@@ -25,6 +25,7 @@ use proto::enrollment::v1::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub mod cli;
 pub mod config;
 pub mod keys;
 

@@ -1,64 +1,36 @@
-//! The process: telemetry, configuration (exit 64 when it is wrong), then run until a signal and drain.
+//! The process: telemetry, configuration (exit code 64 when it is wrong), then a subcommand until it ends.
 
-use std::{error::Error, process::ExitCode};
+use std::process::ExitCode;
 
 use chassis::{
     config::{EXIT_CODE_BAD_CONFIG, Env},
-    shutdown, telemetry,
+    telemetry,
 };
-use clap::{Parser, Subcommand};
-use identity::config::Config;
-use tokio::net::TcpListener;
-
-/// Accounts, tokens, and the persons behind the accounts.
-#[derive(Parser)]
-struct Args {
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Serves until it is told to stop (the default).
-    Serve,
-    /// Applies the migrations that are missing.
-    Migrate,
-}
+use clap::Parser;
+use identity::{cli::Arguments, config::Config};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
+    let arguments = Arguments::parse();
     let mut env = Env::from_process();
     let telemetry = telemetry::init("identity", &mut env);
     let config = Config::read(&mut env);
-    let ended = match env.finish(config) {
-        Ok(config) => run(args.command, config).await,
-        Err(mistakes) => {
-            for mistake in mistakes.lines() {
-                tracing::error!(mistake, "the configuration is wrong");
+    let code = match env.finish(config) {
+        Ok(config) => match arguments.execute(config).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!(
+                    error = error.as_ref() as &dyn std::error::Error,
+                    "the process failed"
+                );
+                ExitCode::FAILURE
             }
-            telemetry.shutdown();
-            return ExitCode::from(EXIT_CODE_BAD_CONFIG);
+        },
+        Err(mistakes) => {
+            tracing::error!("the settings are wrong:\n{mistakes}");
+            ExitCode::from(EXIT_CODE_BAD_CONFIG)
         }
     };
-    if let Err(error) = &ended {
-        tracing::error!(error = error.as_ref(), "the process failed");
-    }
     telemetry.shutdown();
-    if ended.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
-}
-
-async fn run(command: Option<Command>, config: Config) -> Result<(), Box<dyn Error>> {
-    match command {
-        Some(Command::Migrate) => Ok(identity::migrate(&config).await?),
-        Some(Command::Serve) | None => {
-            let shutdown = shutdown::signal()?;
-            let listener = TcpListener::bind(config.process.listen_address).await?;
-            Ok(identity::run(config, listener, shutdown).await?)
-        }
-    }
+    code
 }

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use super::{Link, World};
 use crate::{accounts::Caller, process::Service};
 
+/// The treasury's own account at the bank, from which everything is paid.
+const SOURCE_ACCOUNT: &str = "0099000000001";
+
 /// The key files and secrets of one run, beside those of the service accounts.
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -14,6 +17,7 @@ pub(super) struct Keys {
     pub(super) match_key: String,
     pub(super) signing_seed: String,
     pub(super) pseudonym_key: String,
+    pub(super) account_key: String,
 }
 
 /// Returns the settings of a service.
@@ -76,6 +80,8 @@ fn own(service: Service, world: &World) -> Vec<(&'static str, String)> {
         Service::Payout => {
             let access = world.bank.access();
             vec![
+                ("ACCOUNT_KEY", keys.account_key.clone()),
+                ("RAIL_SOURCE_ACCOUNT", SOURCE_ACCOUNT.to_owned()),
                 (
                     "RAIL_ADDRESS",
                     world.through(Link::Rail, &world.bank.address()),

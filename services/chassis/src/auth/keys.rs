@@ -21,9 +21,6 @@ use crate::{Clock, status::Refusal};
 /// A stranger's token with an invented `kid` must not make us ask identity again and again.
 const FETCH_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
-/// Clocks of two machines differ a little: a token may have been issued in our near future.
-const CLOCK_SKEW_SECONDS: i64 = 60;
-
 /// The keys by `kid`. Clones hold the same keys.
 #[derive(Clone)]
 pub struct KeyStore(Arc<Inner>);
@@ -107,9 +104,7 @@ impl KeyStore {
             Some(claims) => claims,
             None => {
                 let claims = Arc::new(self.check(token).await?);
-                if claims.iat > now + CLOCK_SKEW_SECONDS {
-                    return Err(token_invalid("the token was issued in the future"));
-                }
+                // `iat` is no "not before": clocks differ, and a test stack moves them one after the other.
                 self.0.verified.insert(token, Arc::clone(&claims), now);
                 claims
             }

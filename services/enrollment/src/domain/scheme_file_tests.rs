@@ -1,3 +1,5 @@
+//! What is read from a scheme file, and what is wrong with one.
+
 use super::*;
 
 const SHIPPED: [(&str, &str); 2] = [

@@ -91,6 +91,14 @@ pub(crate) struct Stage {
     tasks: Mutex<Vec<Tasks>>,
 }
 
+/// Returns a broker's URL without the virtual host that it names.
+fn server(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |scheme| scheme + 3);
+    url[authority..]
+        .find('/')
+        .map_or(url, |path| &url[..authority + path])
+}
+
 impl Stage {
     pub(crate) async fn new(options: PgConnectOptions) -> Stage {
         let mut env = Env::from_process();
@@ -108,7 +116,7 @@ impl Stage {
         )
         .await;
         Stage {
-            url: format!("{}/{}", url.trim_end_matches('/'), management.vhost),
+            url: format!("{}/{}", server(&url), management.vhost),
             options,
             pool,
             management,

@@ -1,3 +1,5 @@
+//! What is read from a row of a feed.
+
 use std::collections::HashMap;
 
 use time::macros::datetime;

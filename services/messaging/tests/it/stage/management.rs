@@ -21,8 +21,13 @@ impl Management {
         let (user, password) = credentials
             .and_then(|(it, _)| it.split_once(':'))
             .expect("BROKER_URL has credentials");
+        // Credentials in both the URL and the header would make two headers, which the broker refuses.
+        let (scheme, rest) = url
+            .split_once("://")
+            .expect("the management address is a URL");
+        let address = rest.rsplit_once('@').map_or(rest, |(_, address)| address);
         Management {
-            url: url.trim_end_matches('/').to_owned(),
+            url: format!("{scheme}://{}", address.trim_end_matches('/')),
             user: user.to_owned(),
             password: password.to_owned(),
             vhost: format!("test-{}", Uuid::now_v7().simple()),
