@@ -17,6 +17,7 @@ pub mod people;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod programme;
 pub mod proxy;
 pub mod regions;
 pub mod stack;

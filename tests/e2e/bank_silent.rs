@@ -1,0 +1,89 @@
+//! The bank books a payment and does not answer: the payment is unknown, it is asked about, and settled once.
+
+use std::time::Duration;
+
+use proto::payout::v1::disbursement::State;
+use tests::{
+    cluster::{Cluster, to_time},
+    eventually::{check, eventually},
+    fakes::BankFault,
+    programme::{Programme, evidence, outside_of},
+};
+
+use crate::scene::{Member, SOON, Scene, units};
+
+#[tokio::test]
+async fn a_payment_that_the_bank_does_not_answer_is_asked_about_and_settled_once() {
+    let mut cluster = Cluster::builder()
+        .allow_log("a payment without a clear answer")
+        .start()
+        .await;
+    let scene = Scene::set(&cluster, 1).await;
+    let member = &scene.members[0];
+    let programme = &scene.programme;
+    finish_a_course(&mut cluster, &scene).await;
+    cluster
+        .bank()
+        .fail_next(&member.person.account_number, BankFault::DropReplyClose)
+        .await;
+
+    let due = eventually(SOON, "the incentive is due", || async {
+        let batch = programme.batch_due("IDR").await.unwrap();
+        batch.ok_or("nothing is due")
+    })
+    .await;
+    programme.approve(&due).await.unwrap();
+    let unknown = await_state(programme, member, State::Unknown).await;
+    let while_unknown = programme.trace_funds("batches/48").await.unwrap();
+    cluster.advance_clock_by(Duration::from_secs(700)).await;
+    let settled = await_state(programme, member, State::Settled).await;
+
+    assert_eq!(settled, unknown, "the same order under the same reference");
+    assert_eq!(units(while_unknown.incentives.as_ref()), 0);
+    assert_eq!(outside_of(&while_unknown), 0);
+    let book = cluster.bank().book().await;
+    assert_eq!(book.len(), 1, "{book:?}");
+    assert_eq!((book[0].credited, book[0].attempts), (1, 1));
+    let trace = programme.trace_funds("batches/48").await.unwrap();
+    assert_eq!((trace.paid_count, outside_of(&trace)), (1, 0));
+    cluster.finish().await;
+}
+
+/// Takes the only member from the award to a linked account.
+async fn finish_a_course(cluster: &mut Cluster, scene: &Scene) {
+    let programme = &scene.programme;
+    let course = scene.priced_course().await;
+    let run = scene.run_of(&course, 10, cluster.now().await).await;
+    let participations = scene.awarded_batch("48").await;
+    let (start, end) = (
+        to_time(run.start_time.unwrap()),
+        to_time(run.end_time.unwrap()),
+    );
+    let bought = programme
+        .buy(&participations[0].name, &run.name)
+        .await
+        .unwrap();
+    cluster.advance_clock(start).await;
+    programme.redeem(&bought).await.unwrap();
+    cluster.advance_clock(end).await;
+    let certificate = programme
+        .complete(&bought.name, evidence(start))
+        .await
+        .unwrap();
+    programme.review(&certificate.name, 4).await.unwrap();
+    let member = &scene.members[0];
+    programme
+        .link_payee(&member.account, &member.person)
+        .await
+        .unwrap();
+}
+
+/// Waits for a state of the member's only payment and returns its reference.
+async fn await_state(programme: &Programme, member: &Member, state: State) -> String {
+    eventually(SOON, "the payment changes its state", || async {
+        let all = programme.disbursements(&member.account).await.unwrap();
+        let there = all.len() == 1 && all[0].state() == state;
+        check(there, || format!("{all:?}")).map(|()| all[0].reference.clone())
+    })
+    .await
+}
