@@ -1,9 +1,9 @@
-//! The demo's driver: starts the five services and the outside systems, and reports where they are.
-//! `deploy/local/demo` is the command for people; it brings the servers up and builds first.
+//! The demo's driver: starts the five services and the outside systems, runs a programme through them from the scheme to
+//! the next batch, and reports. `deploy/local/demo` is the command for people; it brings the servers up and builds first.
 
 #![expect(clippy::print_stdout, reason = "a report is for the terminal")]
 
-use std::{error::Error, path::PathBuf};
+use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use tests::{
@@ -12,35 +12,72 @@ use tests::{
     process::Service,
     stack::{checkout, setting},
 };
+use tonic::Status;
+use tonic_types::StatusExt;
 
-/// Starts the whole system on this machine.
-#[derive(Parser)]
-#[command(name = "deploy/local/demo")]
-struct Options {
-    /// Decides everything that chance decides: people, faults, choices.
-    #[arg(long, default_value_t = 2023)]
-    seed: u64,
-    /// Leaves the system running and prints its addresses; `deploy/local/down` ends it.
-    #[arg(long)]
-    keep: bool,
-}
+use self::{options::Options, run::Run};
+
+mod cast;
+mod format;
+mod options;
+mod report;
+mod run;
+mod stages;
+
+/// What payout warns of while the bank misbehaves as it is told to.
+const ANNOUNCED: &[&str] = &["a payment without a clear answer"];
+
+/// Whatever ends the demo early.
+type Fault = Box<dyn Error>;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let options = Options::parse();
+async fn main() -> ExitCode {
+    match demonstrate(&Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            println!("error: {}", explain(fault.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn demonstrate(options: &Options) -> Result<(), Fault> {
+    options.check()?;
     let folder = local_folder();
-    let cluster = Cluster::builder()
+    let mut builder = Cluster::builder()
         .folder(&folder.join("demo"))
-        .seed(options.seed)
-        .start()
-        .await;
+        .seed(options.seed);
+    for text in ANNOUNCED {
+        builder = builder.allow_log(text);
+    }
+    let mut cluster = builder.start().await;
+    let outcome = Run::of(&mut cluster, options).await;
+    // A run that failed leaves its cluster to be looked into, and its processes ended.
+    let Ok(report) = outcome else {
+        println!("the logs are in {}", cluster.folder().display());
+        cluster.abandon();
+        return outcome.map(drop);
+    };
+    report.print();
     if options.keep {
         print_addresses(&cluster);
         cluster.keep(&folder.join("processes"))?;
     } else {
         cluster.finish().await;
     }
-    Ok(())
+    report.verdict()
+}
+
+/// Tells all that a fault says; of a service's refusal the text and each field's violation.
+fn explain(fault: &(dyn Error + 'static)) -> String {
+    let Some(status) = fault.downcast_ref::<Status>() else {
+        return fault.to_string();
+    };
+    let violations = status.get_details_bad_request();
+    let violations = violations.into_iter().flat_map(|all| all.field_violations);
+    let lines = violations.map(|one| format!("\n  {} {}", one.field, one.description));
+    let lines: String = lines.collect();
+    format!("{:?}: {}{lines}", status.code(), status.message())
 }
 
 /// Returns the folder of the private stack, which `deploy/local/down` looks into.
@@ -49,12 +86,13 @@ fn local_folder() -> PathBuf {
 }
 
 fn print_addresses(cluster: &Cluster) {
+    println!("\nit runs on:");
     for service in cluster.services() {
-        println!("{:<12} {}", service.name(), cluster.address(*service));
+        println!("  {:<12} {}", service.name(), cluster.address(*service));
     }
-    println!("{:<12} {}", "registry", cluster.registry().address());
-    println!("{:<12} {}", "bank", cluster.bank().address());
-    println!("{:<12} {}", "logs", cluster.folder().display());
+    println!("  {:<12} {}", "registry", cluster.registry().address());
+    println!("  {:<12} {}", "bank", cluster.bank().address());
+    println!("  {:<12} {}", "logs", cluster.folder().display());
     let identity = cluster.address(Service::Identity);
     println!(
         "\na token: grpcurl -plaintext -d '{{\"service_account\":{{\"name\":\"{}\",\"secret\":\"{}\"}}}}' {} \
@@ -62,6 +100,13 @@ fn print_addresses(cluster: &Cluster) {
         Caller::Operator1.name(),
         cluster.secret(Caller::Operator1),
         identity.trim_start_matches("http://")
+    );
+    println!(
+        "a call:  grpcurl -plaintext -d '{{\"batch\":\"{}\"}}' {} bekal.payout.v1.TreasuryService/TraceFunds",
+        run::BATCH,
+        cluster
+            .address(Service::Payout)
+            .trim_start_matches("http://")
     );
     println!("the end: deploy/local/down");
 }

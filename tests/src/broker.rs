@@ -76,6 +76,16 @@ impl VirtualHost {
             .collect()
     }
 
+    /// Returns how many messages have been published so far, as of the broker's last count.
+    pub async fn published(&self) -> u64 {
+        let path = format!("/api/vhosts/{}", self.name);
+        let answer = self.ask(Method::GET, &path, Value::Null).await;
+        let host: Value = answer.json().await.expect("the broker tells of its hosts");
+        host["message_stats"]["publish"]
+            .as_u64()
+            .unwrap_or_default()
+    }
+
     /// Returns the dead letters, up to ten of each queue; they stay where they are.
     pub async fn dead_letters(&self) -> Vec<DeadLetter> {
         let path = format!("/api/queues/{}?columns=name", self.name);

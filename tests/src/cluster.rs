@@ -562,6 +562,11 @@ impl Cluster {
         let _ = fs::remove_dir_all(&self.world.folder);
     }
 
+    /// Ends all processes at once and keeps databases and logs, for whoever looks for the reason of a failure.
+    pub fn abandon(mut self) {
+        self.finished = true;
+    }
+
     /// Lets everything run on after the harness has gone, for `deploy/local/down` to end.
     ///
     /// # Errors

@@ -182,6 +182,18 @@ fn distance(left: &str, right: &str) -> usize {
     row[right.len()]
 }
 
+/// Returns the files with the codes and names of the regions of a table of recipients, provinces first.
+pub fn code_files(table: &Path) -> Vec<PathBuf> {
+    let codes = codes_beside(table);
+    let provinces = codes.with_file_name("provinces.csv");
+    let apart = codes.ends_with("regencies.csv") && provinces.is_file();
+    apart
+        .then_some(provinces)
+        .into_iter()
+        .chain([codes])
+        .collect()
+}
+
 fn codes_beside(table: &Path) -> PathBuf {
     ["regencies.csv", "regions.csv"]
         .iter()

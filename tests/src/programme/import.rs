@@ -38,6 +38,17 @@ impl ImportReport {
         self.created + self.updated + self.unchanged + self.duplicate + self.refused
     }
 
+    /// Adds another file's report.
+    pub fn merge(&mut self, other: ImportReport) {
+        self.created += other.created;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+        self.duplicate += other.duplicate;
+        self.refused += other.refused;
+        self.warned += other.warned;
+        self.refusals.extend(other.refusals);
+    }
+
     pub(super) fn add(&mut self, progress: Option<ImportProgress>) {
         for row in progress.into_iter().flat_map(|progress| progress.results) {
             *match row.state() {

@@ -155,6 +155,30 @@ impl Programme {
         Ok(page.disbursements)
     }
 
+    /// Counts the disbursements in a state, over all persons.
+    ///
+    /// # Errors
+    /// When payout refuses.
+    pub async fn disbursements_in(&self, state: pb::disbursement::State) -> Result<u64, Status> {
+        let mut client = DisbursementServiceClient::new(self.treasurer());
+        let mut count = 0;
+        let mut page_token = String::new();
+        loop {
+            let request = pb::ListDisbursementsRequest {
+                state: state.into(),
+                page_size: 1_000,
+                page_token,
+                ..pb::ListDisbursementsRequest::default()
+            };
+            let page = client.list_disbursements(request).await?.into_inner();
+            count += page.disbursements.len() as u64;
+            if page.next_page_token.is_empty() {
+                return Ok(count);
+            }
+            page_token = page.next_page_token;
+        }
+    }
+
     /// Puts everything that is due into a batch; `None` when nothing is.
     ///
     /// # Errors

@@ -1,0 +1,282 @@
+//! The report at the end: what became of the people, where the money is, whether the draw is valid, how fast it went.
+
+use proto::{
+    enrollment::v1::BatchFunnel,
+    payout::v1::{FundTrace, LedgerAudit},
+};
+use tests::{
+    cluster::Cluster,
+    process::Service,
+    programme::{ImportReport, Programme, outside_of},
+};
+
+use crate::{
+    Fault,
+    format::{amount, grouped, rate, seconds},
+    run::{BATCH, Outcome},
+    stages::Stages,
+};
+
+/// Everything that the report tells.
+pub(crate) struct Report {
+    outcome: Outcome,
+    stages: Stages,
+    funnel: BatchFunnel,
+    traces: Vec<FundTrace>,
+    audit: LedgerAudit,
+    /// Each service's peak of memory in KiB, and its processor time in seconds.
+    processes: Vec<(Service, u64, u64)>,
+}
+
+impl Report {
+    /// Asks the system for what the report tells.
+    pub(crate) async fn collect(
+        cluster: &Cluster,
+        programme: &Programme,
+        stages: Stages,
+        outcome: Outcome,
+    ) -> Result<Report, Fault> {
+        let batch = programme.batch(BATCH).await?;
+        let mut traces = vec![programme.trace_funds(BATCH).await?];
+        if let Some(next) = outcome.returned.next_batch {
+            traces.push(programme.trace_funds(next).await?);
+        }
+        let usage = |service: &Service| {
+            let process = cluster.process(*service);
+            let memory = process.memory_peak_kib().unwrap_or_default();
+            (
+                *service,
+                memory,
+                process.processor_seconds().unwrap_or_default(),
+            )
+        };
+        Ok(Report {
+            funnel: batch.funnel.unwrap_or_default(),
+            traces,
+            audit: programme.audit_ledger().await?,
+            processes: cluster.services().iter().map(usage).collect(),
+            stages,
+            outcome,
+        })
+    }
+
+    /// Fails when the money does not add up: a demo that hides that would be worse than none.
+    pub(crate) fn verdict(&self) -> Result<(), Fault> {
+        let mut faults: Vec<String> = self
+            .traces
+            .iter()
+            .filter(|trace| outside_of(trace) != 0)
+            .map(|trace| format!("{}: {} are nowhere", trace.batch, outside_of(trace)))
+            .collect();
+        for account in &self.audit.differing_accounts {
+            faults.push(format!("{account} differs from its transfers"));
+        }
+        let paid = self
+            .traces
+            .first()
+            .and_then(|trace| trace.incentives.as_ref());
+        let paid = format!("{}.00", paid.map_or(0, |paid| paid.units));
+        if paid != self.outcome.paid_amount_at_bank {
+            let book = &self.outcome.paid_amount_at_bank;
+            faults.push(format!(
+                "the ledger paid {paid}, the bank's book says {book}"
+            ));
+        }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(faults.join("\n").into())
+        }
+    }
+
+    pub(crate) fn print(&self) {
+        self.print_imports();
+        self.print_funnel();
+        self.print_money();
+        self.print_draw();
+        self.print_open_to_all();
+        self.print_figures();
+    }
+
+    fn print_imports(&self) {
+        println!(
+            "\n{} ({})",
+            self.outcome.scheme.display_name, self.outcome.scheme.name
+        );
+        let imports = &self.outcome.imports;
+        print_import("courses", &imports.courses);
+        print_import("regions", &imports.regions);
+        print_import("vacancies", &imports.vacancies);
+        for reason in &imports.left_out {
+            println!("  recipients per regency, left out: {reason}");
+        }
+    }
+
+    fn print_funnel(&self) {
+        let funnel = &self.funnel;
+        let count = |count: i64| count.unsigned_abs();
+        println!("\nthe people of {BATCH}");
+        print_count("registered", self.outcome.registered);
+        print_count("verified", self.outcome.verified);
+        print_count("applied", count(funnel.applied_count));
+        print_count("refused", count(funnel.refused_count));
+        let mut reasons: Vec<_> = funnel.refused_counts.iter().collect();
+        reasons.sort();
+        for (reason, refused) in reasons {
+            print_count(&format!("  {}", reason.to_lowercase()), count(*refused));
+        }
+        print_count("in the draw", count(funnel.entrant_count));
+        print_count("drawn", count(funnel.drawn_count));
+        print_count("active", count(funnel.active_count));
+        print_count("completed", count(funnel.completed_count));
+        print_count("paid", count(self.traces[0].paid_count));
+        print_count("revoked", count(funnel.revoked_count));
+        if self.outcome.returned.next_batch.is_some() {
+            print_count("won in the next batch", self.outcome.returned.next_awarded);
+        }
+    }
+
+    fn print_money(&self) {
+        for trace in &self.traces {
+            println!("\nthe money of {}, from the ledger", trace.batch);
+            print_amount("allotted", trace.allotted.as_ref());
+            if trace
+                .received_from_batches
+                .as_ref()
+                .is_some_and(|money| money.units > 0)
+            {
+                print_amount(
+                    "  of that re-allocated",
+                    trace.received_from_batches.as_ref(),
+                );
+            }
+            print_amount("= spent on courses", trace.spent.as_ref());
+            print_amount("+ incentives paid", trace.incentives.as_ref());
+            print_amount("+ returned", trace.returned.as_ref());
+            print_amount("+ re-allocated", trace.reallocated.as_ref());
+            print_amount("+ outstanding", trace.outstanding.as_ref());
+            let difference = outside_of(trace);
+            println!("  {:<24}{difference:>24}", "difference");
+        }
+        println!(
+            "\nthe ledger: {} transfers between {} accounts, {} of which differ from their transfers",
+            grouped(self.audit.transfer_count.unsigned_abs()),
+            grouped(self.audit.account_count.unsigned_abs()),
+            self.audit.differing_accounts.len()
+        );
+        println!(
+            "the bank's book: {} paid; {} replies were lost and asked about, none paid twice",
+            self.outcome.paid_amount_at_bank, self.outcome.lost_replies
+        );
+    }
+
+    fn print_draw(&self) {
+        println!(
+            "\nthe draw, by bekal-verify on {}",
+            self.outcome.drawn.bundle.display()
+        );
+        for line in self.outcome.drawn.verdict.lines() {
+            println!("  {line}");
+        }
+    }
+
+    fn print_open_to_all(&self) {
+        println!("\na Skills Week voucher: {}", self.outcome.voucher);
+        let recommended = &self.outcome.recommended;
+        println!("jobs for a graduate of \"{}\"", recommended.course_title);
+        for one in recommended.recommendations.iter().take(3) {
+            let vacancy = one.vacancy.clone().unwrap_or_default();
+            let reasons = one.reasons.iter().map(|reason| reason.matched.as_str());
+            println!(
+                "  {}, {} ({}): {}",
+                vacancy.title,
+                vacancy.company,
+                vacancy.location,
+                reasons.collect::<Vec<_>>().join(", ")
+            );
+        }
+    }
+
+    fn print_figures(&self) {
+        let stages = &self.stages;
+        println!("\nthe stages");
+        for stage in stages.done() {
+            println!("{stage}");
+        }
+        let total = stages.done().iter().map(|stage| stage.took).sum();
+        let registration = stages.took(&["register", "verify"]);
+        let selection = stages.took(&["freeze", "draw", "award", "fund"]);
+        let apply = stages.took(&["apply"]);
+        let events = stages.done().last().map_or(0, |stage| stage.events);
+        println!("\nthe figures");
+        println!("  {:<38}{:>12}", "all stages", seconds(total));
+        let people = rate(self.outcome.registered, registration);
+        println!(
+            "  {:<38}{:>10}/s",
+            "people registered and verified",
+            grouped(people)
+        );
+        let applications = rate(stages.count("apply"), apply);
+        println!("  {:<38}{:>10}/s", "applications", grouped(applications));
+        println!(
+            "  {:<38}{:>12}",
+            "freeze, draw, award and fund",
+            seconds(selection)
+        );
+        println!("  {:<38}{:>12}", "events published", grouped(events));
+        println!(
+            "  {:<38}{:>10}/s",
+            "events, over all stages",
+            grouped(rate(events, total))
+        );
+        println!(
+            "  {:<38}{:>10}/s",
+            "events, in the busiest stage",
+            grouped(self.events_peak())
+        );
+        for (service, memory_kib, processor_seconds) in &self.processes {
+            let what = format!("{}: memory at its peak", service.name());
+            println!(
+                "  {what:<38}{:>8} MiB{processor_seconds:>8} s of processor",
+                memory_kib / 1024
+            );
+        }
+    }
+
+    /// Returns the most events a second of any stage that lasted long enough for the broker's counters.
+    fn events_peak(&self) -> u64 {
+        let mut before = 0;
+        let mut peak = 0;
+        for stage in self.stages.done() {
+            if stage.took.as_secs() >= 5 {
+                peak = peak.max(rate(stage.events.saturating_sub(before), stage.took));
+            }
+            before = stage.events;
+        }
+        peak
+    }
+}
+
+fn print_import(what: &str, report: &ImportReport) {
+    println!(
+        "  {what}: {} rows: {} created, {} updated, {} unchanged, {} folded, {} refused, {} with a warning",
+        grouped(report.row_count()),
+        grouped(report.created),
+        grouped(report.updated),
+        grouped(report.unchanged),
+        grouped(report.duplicate),
+        grouped(report.refused),
+        grouped(report.warned)
+    );
+    for refusal in &report.refusals {
+        println!("    refused: {refusal}");
+    }
+}
+
+fn print_count(what: &str, count: u64) {
+    println!("  {what:<32}{:>16}", grouped(count));
+}
+
+fn print_amount(what: &str, money: Option<&proto::r#type::v1::Money>) {
+    println!("  {what:<24}{:>24}", amount(money));
+}
