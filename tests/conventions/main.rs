@@ -2,6 +2,7 @@
 
 mod contract;
 mod crates;
+mod deploy;
 mod documents;
 mod migrations;
 mod settings;

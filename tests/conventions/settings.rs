@@ -18,7 +18,7 @@ fn names(text: &str, service: &str) -> BTreeSet<String> {
 }
 
 /// Returns what the service's own configuration reads.
-fn own(service: &str) -> BTreeSet<String> {
+pub(crate) fn own(service: &str) -> BTreeSet<String> {
     let mut own = BTreeSet::new();
     let mut sources = tree::files(&format!("services/{service}/src/config"), ".rs");
     sources.push(tree::file(&format!("services/{service}/src/config.rs")));
@@ -31,7 +31,7 @@ fn own(service: &str) -> BTreeSet<String> {
 }
 
 /// Returns what every process reads, under this service's prefix.
-fn shared(service: &str) -> BTreeSet<String> {
+pub(crate) fn shared(service: &str) -> BTreeSet<String> {
     let prefix = service.to_uppercase();
     let process = tree::file("services/chassis/src/config/process.rs");
     process

@@ -75,12 +75,12 @@ impl Cast {
         account: &str,
         runs: &'a [T],
     ) -> impl Iterator<Item = &'a T> {
-        let index = self.person_of(account).index;
+        let (seed, index) = (self.seed, self.person_of(account).index);
         let count = runs.len() as u64;
-        let end = 1 + below(self.seed, &format!("taste/{index}"), count);
-        let favourite = below(self.seed, &format!("favourite/{index}"), end);
-        let second = below(self.seed, &format!("second/{index}"), count);
-        let others = (0..count).map(move |turn| (second + turn) % count);
+        let end = 1 + below(seed, &format!("taste/{index}"), count);
+        let favourite = below(seed, &format!("favourite/{index}"), end);
+        let others =
+            (0..20 * count).map(move |turn| below(seed, &format!("wish/{index}/{turn}"), count));
         std::iter::once(favourite)
             .chain(others)
             .filter_map(|place| runs.get(usize::try_from(place).ok()?))

@@ -9,9 +9,8 @@ use tests::{
     cluster::{Cluster, to_time},
     eventually::{check, eventually},
     programme::{evidence, outside_of, reason_of},
+    scene::{SOON, Scene, units},
 };
-
-use crate::scene::{SOON, Scene, units};
 
 #[tokio::test]
 async fn a_winner_buys_a_course_finishes_it_and_is_paid() {

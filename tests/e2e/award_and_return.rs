@@ -5,9 +5,8 @@ use tests::{
     cluster::{Cluster, to_time},
     eventually::{check, eventually},
     programme::{outside_of, reason_of, rupiah},
+    scene::{SOON, Scene, units},
 };
-
-use crate::scene::{SOON, Scene, units};
 
 #[tokio::test]
 async fn unused_money_goes_back_and_pays_for_the_next_batch() {

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use proto::payout::v1::disbursement::State;
 use tests::{
-    cluster::{Cluster, to_time},
+    cluster::Cluster,
     eventually::{check, eventually},
     fakes::BankFault,
-    programme::{Programme, evidence, outside_of},
+    programme::{Programme, outside_of},
+    scene::{Member, SOON, Scene, units},
 };
-
-use crate::scene::{Member, SOON, Scene, units};
 
 #[tokio::test]
 async fn a_payment_that_the_bank_does_not_answer_is_asked_about_and_settled_once() {
@@ -21,18 +20,16 @@ async fn a_payment_that_the_bank_does_not_answer_is_asked_about_and_settled_once
     let scene = Scene::set(&cluster, 1).await;
     let member = &scene.members[0];
     let programme = &scene.programme;
-    finish_a_course(&mut cluster, &scene).await;
+    let course = scene.priced_course().await;
+    let run = scene.run_of(&course, 10, cluster.now().await).await;
+    let participations = scene.awarded_batch("48").await;
+    scene.graduate(&mut cluster, &participations, &run).await;
     cluster
         .bank()
         .fail_next(&member.person.account_number, BankFault::DropReplyClose)
         .await;
 
-    let due = eventually(SOON, "the incentive is due", || async {
-        let batch = programme.batch_due("IDR").await.unwrap();
-        batch.ok_or("nothing is due")
-    })
-    .await;
-    programme.approve(&due).await.unwrap();
+    scene.approve_payments(1).await;
     let unknown = await_state(programme, member, State::Unknown).await;
     let while_unknown = programme.trace_funds("batches/48").await.unwrap();
     cluster.advance_clock_by(Duration::from_secs(700)).await;
@@ -47,35 +44,6 @@ async fn a_payment_that_the_bank_does_not_answer_is_asked_about_and_settled_once
     let trace = programme.trace_funds("batches/48").await.unwrap();
     assert_eq!((trace.paid_count, outside_of(&trace)), (1, 0));
     cluster.finish().await;
-}
-
-/// Takes the only member from the award to a linked account.
-async fn finish_a_course(cluster: &mut Cluster, scene: &Scene) {
-    let programme = &scene.programme;
-    let course = scene.priced_course().await;
-    let run = scene.run_of(&course, 10, cluster.now().await).await;
-    let participations = scene.awarded_batch("48").await;
-    let (start, end) = (
-        to_time(run.start_time.unwrap()),
-        to_time(run.end_time.unwrap()),
-    );
-    let bought = programme
-        .buy(&participations[0].name, &run.name)
-        .await
-        .unwrap();
-    cluster.advance_clock(start).await;
-    programme.redeem(&bought).await.unwrap();
-    cluster.advance_clock(end).await;
-    let certificate = programme
-        .complete(&bought.name, evidence(start))
-        .await
-        .unwrap();
-    programme.review(&certificate.name, 4).await.unwrap();
-    let member = &scene.members[0];
-    programme
-        .link_payee(&member.account, &member.person)
-        .await
-        .unwrap();
 }
 
 /// Waits for a state of the member's only payment and returns its reference.

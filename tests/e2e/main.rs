@@ -5,7 +5,6 @@
 mod award_and_pay;
 mod award_and_return;
 mod bank_silent;
-mod scene;
 mod seat_race;
 mod skills_week;
 mod stack;

@@ -6,9 +6,8 @@ use tests::{
     cluster::Cluster,
     eventually::{check, eventually},
     programme::outside_of,
+    scene::{SOON, Scene, units},
 };
-
-use crate::scene::{SOON, Scene, units};
 
 #[tokio::test]
 async fn a_run_is_never_oversold_and_losers_keep_their_balance() {

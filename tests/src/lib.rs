@@ -20,4 +20,5 @@ pub mod process;
 pub mod programme;
 pub mod proxy;
 pub mod regions;
+pub mod scene;
 pub mod stack;

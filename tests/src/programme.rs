@@ -3,11 +3,11 @@
 //! A step that a service may refuse returns the refusal. A step whose outcome comes later by itself is waited for. Calls
 //! that may be made again (a peer is away, the service sheds load) are, with the same `request_id`, as every caller should.
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use proto::r#type::v1::Money;
 use tokio::time::{Instant, sleep};
-use tonic::{Code, Status};
+use tonic::{Code, Status, transport};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
@@ -96,10 +96,15 @@ where
 
 fn may_be_repeated(status: &Status) -> bool {
     let overloaded = || reason_of(status).as_deref() == Some("OVERLOADED");
-    matches!(
-        status.code(),
-        Code::Unavailable | Code::DeadlineExceeded | Code::Aborted
-    ) || (status.code() == Code::ResourceExhausted && overloaded())
+    // The connection broke: nobody said what became of the call.
+    let is_cut = || {
+        status
+            .source()
+            .is_some_and(<dyn Error>::is::<transport::Error>)
+    };
+    let again = [Code::Unavailable, Code::DeadlineExceeded, Code::Aborted];
+    let is_overloaded = status.code() == Code::ResourceExhausted && overloaded();
+    again.contains(&status.code()) || is_overloaded || is_cut()
 }
 
 /// Returns the reason in a refusal's `google.rpc.ErrorInfo`.

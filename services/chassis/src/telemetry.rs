@@ -3,7 +3,7 @@
 //! Every RPC, delivery and task has a span; a log line carries its spans, and with them the trace id. Trace ids exist
 //! also when no collector is set: then nothing is sampled or sent, but calls can still be followed through the logs.
 
-use std::{collections::HashMap, io::IsTerminal, str::FromStr};
+use std::{collections::HashMap, error::Error, io::IsTerminal, str::FromStr};
 
 use http::{HeaderMap, HeaderValue};
 use opentelemetry::{
@@ -208,6 +208,19 @@ impl Extractor for Traceparent<'_> {
     fn keys(&self) -> Vec<&str> {
         vec![TRACEPARENT]
     }
+}
+
+/// Writes an error and all that caused it, outermost first. A log line takes this: the JSON form of an error as a value
+/// is its outermost text alone.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ where
             Ok(0) => {}
             Ok(count) => tracing::info!(worker = name, count, "a round is done"),
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
+                let error = chassis::telemetry::chain(&error);
                 tracing::warn!(
                     worker = name,
                     error,

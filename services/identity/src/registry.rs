@@ -143,7 +143,7 @@ impl Registry {
             Err(outage) => {
                 if self.breaker.failed(ticket, Instant::now()) == Change::Opened {
                     tracing::warn!(
-                        error = outage as &dyn std::error::Error,
+                        error = chassis::telemetry::chain(outage),
                         "the registry does not answer; persons stay pending"
                     );
                 }

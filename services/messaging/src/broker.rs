@@ -164,7 +164,7 @@ impl Publisher {
                 // What was sent before may still be confirmed.
                 Err(error) => {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = chassis::telemetry::chain(&error),
                         "publishing broke off"
                     );
                     break;

@@ -135,7 +135,7 @@ impl Work {
         while let Err(error) = self.consume(&mut backoff).await {
             tracing::warn!(
                 queue = self.queue,
-                error = &error as &dyn std::error::Error,
+                error = chassis::telemetry::chain(&error),
                 "the consumer starts over"
             );
             if !backoff.wait(&self.stopping).await {
@@ -228,7 +228,7 @@ impl Work {
                 }
                 Err(error) => {
                     tracing::debug!(
-                        error = &error as &dyn std::error::Error,
+                        error = chassis::telemetry::chain(&error),
                         "a batch is taken one by one"
                     );
                 }
@@ -268,7 +268,7 @@ impl Work {
                     tracing::warn!(
                         queue = self.queue,
                         event.id = %event.id,
-                        error = &*error as &dyn std::error::Error,
+                        error = chassis::telemetry::chain(&*error),
                         "an event is held until the fault has passed"
                     );
                     if !session.backoff.wait(&self.stopping).await {

@@ -140,7 +140,7 @@ impl Work {
         let mut backoff = Backoff::new();
         while let Err(error) = self.relay(&mut backoff).await {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = chassis::telemetry::chain(&error),
                 "the relay starts over"
             );
             if !backoff.wait(&self.stopping).await {

@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!(
-                    error = error.as_ref() as &dyn std::error::Error,
+                    error = telemetry::chain(error.as_ref()),
                     "the process failed"
                 );
                 ExitCode::FAILURE

@@ -68,6 +68,19 @@ impl Programme {
     /// # Errors
     /// When enrollment refuses to begin.
     pub async fn buy(&self, participation: &str, run: &str) -> Result<pb::Purchase, Status> {
+        let purchase = self.begin_purchase(participation, run).await?;
+        Ok(self.ended(purchase).await)
+    }
+
+    /// Begins to buy a seat in a run; the purchase is PENDING when a peer is away.
+    ///
+    /// # Errors
+    /// When enrollment refuses to begin.
+    pub async fn begin_purchase(
+        &self,
+        participation: &str,
+        run: &str,
+    ) -> Result<pb::Purchase, Status> {
         let request = pb::CreatePurchaseRequest {
             request_id: request_id(),
             participation: participation.to_owned(),
@@ -78,18 +91,21 @@ impl Programme {
             let (mut client, request) = (client.clone(), request.clone());
             async move { client.create_purchase(request).await }
         };
-        let purchase = patiently(call).await?;
+        patiently(call).await
+    }
+
+    /// Waits for the end of a purchase.
+    pub async fn ended(&self, purchase: pb::Purchase) -> pb::Purchase {
         if purchase.state() != pb::purchase::State::Pending {
-            return Ok(purchase);
+            return purchase;
         }
-        let ended = eventually(PATIENCE, "the purchase has ended", || async {
+        eventually(PATIENCE, "the purchase has ended", || async {
             let purchase = self.purchase(&purchase.name).await;
             let purchase = purchase.map_err(|status| status.to_string())?;
             let pending = purchase.state() == pb::purchase::State::Pending;
             check(!pending, || "PENDING".to_owned()).map(|()| purchase)
         })
-        .await;
-        Ok(ended)
+        .await
     }
 
     /// Returns a purchase as it is now.

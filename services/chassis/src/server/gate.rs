@@ -48,6 +48,11 @@ const TRACEPARENT: &str = "traceparent";
 /// The longest that is kept back of a caller's time, so that `DEADLINE_EXCEEDED` reaches him before he gives up.
 const WAY_BACK_MAX: Duration = Duration::from_millis(20);
 
+/// Where calls take their time, in seconds: most of them milliseconds, some until a time-out.
+const DURATION_BOUNDARIES: [f64; 13] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 10.0, 30.0,
+];
+
 /// The gate as a layer; one per server.
 #[derive(Clone)]
 pub(super) struct Gate(Arc<Rules>);
@@ -86,6 +91,7 @@ impl Gate {
                 .f64_histogram("rpc.server.duration")
                 .with_unit("s")
                 .with_description("How long calls take until their last message.")
+                .with_boundaries(DURATION_BOUNDARIES.to_vec())
                 .build(),
             refused: meter
                 .u64_counter("rpc.server.shed")

@@ -6,7 +6,7 @@ use opentelemetry::{KeyValue, metrics::Histogram};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use crate::status;
+use crate::{status, telemetry};
 
 /// A call in work. Dropped unfinished, its caller has gone.
 pub(super) struct Observation {
@@ -41,7 +41,7 @@ impl Observation {
         let method = self.method.as_str();
         let code = format!("{:?}", status.code());
         let reason = status::reason_of(status).unwrap_or_default();
-        let cause = status.source().map(status::chain).unwrap_or_default();
+        let cause = status.source().map(telemetry::chain).unwrap_or_default();
         match status.code() {
             Code::Ok => {}
             Code::Internal | Code::Unknown | Code::DataLoss => {

@@ -74,7 +74,7 @@ impl App {
         stream::iter(due)
             .for_each_concurrent(AT_ONCE, |id| async move {
                 if let Err(error) = self.drive_purchase(id).await {
-                    let error: &dyn std::error::Error = &error;
+                    let error = chassis::telemetry::chain(&error);
                     tracing::warn!(purchase.id = %id, error, "a purchase could not be driven");
                 }
             })

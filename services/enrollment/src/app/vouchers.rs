@@ -95,7 +95,7 @@ impl App {
         stream::iter(due)
             .for_each_concurrent(AT_ONCE, |id| async move {
                 if let Err(error) = self.drive_voucher(id).await {
-                    let error: &dyn std::error::Error = &error;
+                    let error = chassis::telemetry::chain(&error);
                     tracing::warn!(voucher.id = %id, error, "a voucher could not be driven");
                 }
             })

@@ -94,7 +94,7 @@ impl Verifier {
                     Ok(0) => {}
                     Ok(_) => continue,
                     Err(error) => tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = chassis::telemetry::chain(&error),
                         "a round of verification failed; its persons are taken up again"
                     ),
                 }
@@ -265,7 +265,7 @@ impl Verifier {
 fn warn_unreadable(account_id: Uuid, source: SealError) {
     let error = seal_error(account_id, source);
     tracing::error!(
-        error = &error as &dyn std::error::Error,
+        error = chassis::telemetry::chain(&error),
         "a person cannot be verified"
     );
 }

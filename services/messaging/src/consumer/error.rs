@@ -50,7 +50,7 @@ impl From<sqlx::Error> for HandleError {
         };
         // The dead letter names only the rule; the log has the whole text.
         tracing::error!(
-            error = &error as &dyn std::error::Error,
+            error = chassis::telemetry::chain(&error),
             "a handler's statement was refused"
         );
         HandleError::Reject(reason)

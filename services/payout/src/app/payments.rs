@@ -81,7 +81,7 @@ impl App {
 
     fn report(&self, round: Result<Round, Error>, what: &'static str) -> Round {
         round.unwrap_or_else(|error| {
-            let error = &error as &dyn std::error::Error;
+            let error = chassis::telemetry::chain(&error);
             tracing::warn!(error, "{what}: the round failed and is repeated");
             Round::default()
         })
@@ -95,7 +95,7 @@ impl App {
         }
         if let Err(outage) = self.rail.authenticate().await {
             tracing::warn!(
-                error = &outage as &dyn std::error::Error,
+                error = chassis::telemetry::chain(&outage),
                 "the rail is away; payments wait"
             );
             return Ok(Round {

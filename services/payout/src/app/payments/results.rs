@@ -119,7 +119,7 @@ impl App {
                 // A fault of ours: the line stays undecided and is asked about again, and the others go on.
                 Some(refusal) => tracing::error!(
                     disbursement.id = %line.id,
-                    error = &refusal as &dyn std::error::Error,
+                    error = chassis::telemetry::chain(&refusal),
                     "the ledger refused the result of a payment"
                 ),
             }
