@@ -56,6 +56,21 @@ impl Databases {
         row.try_get(0)
     }
 
+    /// Returns how many advisory locks with one key a service holds: enrollment holds one while it works on a batch.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn long_work_count(&self, service: Service) -> Result<i64, sqlx::Error> {
+        let mut connection = PgConnection::connect(&self.url(service)).await?;
+        let row = connection
+            .fetch_one(sqlx::raw_sql(
+                "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+                 WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND datname = current_database()",
+            ))
+            .await?;
+        row.try_get(0)
+    }
+
     fn name(&self, service: Service) -> String {
         format!("{}_{}", self.prefix, service.name())
     }
