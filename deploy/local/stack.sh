@@ -432,7 +432,7 @@ stack_purge() {
         rm -rf "$RUN_FOLDER/postgres" "$RUN_FOLDER/rabbitmq"
         if [ "$RUN_FOLDER" != "$LOCAL_DIR" ]; then rmdir "$RUN_FOLDER"; fi
     fi
-    rm -rf "$LOCAL_DIR/demo"
+    rm -rf "$LOCAL_DIR/demo" "$LOCAL_DIR/draw.bundle"
     rm -f "$STATE_FILE" "$LOCAL_DIR/install.log" "$LOCAL_DIR/initdb.log" "$LOCAL_DIR/lock"
     rmdir "$LOCAL_DIR" 2>/dev/null || say "note: $LOCAL_DIR holds other files and stays"
 }

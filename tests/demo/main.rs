@@ -1,9 +1,13 @@
 //! The demo's driver: starts the five services and the outside systems, runs a programme through them from the scheme to
 //! the next batch, and reports. `deploy/local/demo` is the command for people; it brings the servers up and builds first.
 
-#![expect(clippy::print_stdout, reason = "a report is for the terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a report is for the terminal"
+)]
 
-use std::{error::Error, path::PathBuf, process::ExitCode};
+use std::{error::Error, fs, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use tests::{
@@ -35,15 +39,22 @@ async fn main() -> ExitCode {
     match demonstrate(&Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            println!("error: {}", explain(fault.as_ref()));
+            eprintln!("error: {}", explain(fault.as_ref()));
             ExitCode::FAILURE
         }
     }
 }
 
 async fn demonstrate(options: &Options) -> Result<(), Fault> {
-    options.check()?;
+    let input = options.open()?;
+    if options.check {
+        return Ok(());
+    }
     let folder = local_folder();
+    // The logs of an earlier run would count as this one's.
+    if folder.join("demo").exists() {
+        fs::remove_dir_all(folder.join("demo"))?;
+    }
     let mut builder = Cluster::builder()
         .folder(&folder.join("demo"))
         .seed(options.seed);
@@ -51,21 +62,25 @@ async fn demonstrate(options: &Options) -> Result<(), Fault> {
         builder = builder.allow_log(text);
     }
     let mut cluster = builder.start().await;
-    let outcome = Run::of(&mut cluster, options).await;
+    let outcome = Run::of(&mut cluster, options, input).await;
     // A run that failed leaves its cluster to be looked into, and its processes ended.
-    let Ok(report) = outcome else {
+    let verdict = match outcome {
+        Ok(report) => report.print().map_err(Fault::from),
+        Err(fault) => Err(fault),
+    };
+    if let Err(fault) = verdict {
         println!("the logs are in {}", cluster.folder().display());
         cluster.abandon();
-        return outcome.map(drop);
-    };
-    report.print();
+        return Err(fault);
+    }
     if options.keep {
+        cluster.inspect().await;
         print_addresses(&cluster);
         cluster.keep(&folder.join("processes"))?;
     } else {
         cluster.finish().await;
     }
-    report.verdict()
+    Ok(())
 }
 
 /// Tells all that a fault says; of a service's refusal the text and each field's violation.

@@ -3,11 +3,13 @@
 use proto::{
     enrollment::v1::BatchFunnel,
     payout::v1::{FundTrace, LedgerAudit},
+    r#type::v1::Money,
 };
+use serde_json::Value;
 use tests::{
     cluster::Cluster,
     process::Service,
-    programme::{ImportReport, Programme, outside_of},
+    programme::{ImportReport, Programme, award_cost, outside_of},
 };
 
 use crate::{
@@ -24,6 +26,8 @@ pub(crate) struct Report {
     funnel: BatchFunnel,
     traces: Vec<FundTrace>,
     audit: LedgerAudit,
+    /// Events that were published, all in all.
+    events: u64,
     /// Each service's peak of memory in KiB, and its processor time in seconds.
     processes: Vec<(Service, u64, u64)>,
 }
@@ -36,6 +40,7 @@ impl Report {
         stages: Stages,
         outcome: Outcome,
     ) -> Result<Report, Fault> {
+        cluster.settle().await;
         let batch = programme.batch(BATCH).await?;
         let mut traces = vec![programme.trace_funds(BATCH).await?];
         if let Some(next) = outcome.returned.next_batch {
@@ -55,47 +60,90 @@ impl Report {
             traces,
             audit: programme.audit_ledger().await?,
             processes: cluster.services().iter().map(usage).collect(),
+            events: cluster.broker().published().await,
             stages,
             outcome,
         })
     }
 
-    /// Fails when the money does not add up: a demo that hides that would be worse than none.
-    pub(crate) fn verdict(&self) -> Result<(), Fault> {
-        let mut faults: Vec<String> = self
-            .traces
-            .iter()
-            .filter(|trace| outside_of(trace) != 0)
-            .map(|trace| format!("{}: {} are nowhere", trace.batch, outside_of(trace)))
-            .collect();
-        for account in &self.audit.differing_accounts {
-            faults.push(format!("{account} differs from its transfers"));
-        }
-        let paid = self
-            .traces
-            .first()
-            .and_then(|trace| trace.incentives.as_ref());
-        let paid = format!("{}.00", paid.map_or(0, |paid| paid.units));
-        if paid != self.outcome.paid_amount_at_bank {
-            let book = &self.outcome.paid_amount_at_bank;
-            faults.push(format!(
-                "the ledger paid {paid}, the bank's book says {book}"
-            ));
-        }
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(faults.join("\n").into())
-        }
-    }
-
-    pub(crate) fn print(&self) {
+    /// Prints everything, and fails when anything does not add up: a demo that hides that would be worse than none.
+    pub(crate) fn print(&self) -> Result<(), String> {
         self.print_imports();
         self.print_funnel();
         self.print_money();
         self.print_draw();
         self.print_open_to_all();
         self.print_figures();
+        let faults = self.faults();
+        if faults.is_empty() {
+            println!("\neverything adds up");
+            Ok(())
+        } else {
+            Err(faults.join("\n"))
+        }
+    }
+
+    /// Returns each figure that contradicts another one.
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut same = |what: &str, told: u64, expected: u64| {
+            if told != expected {
+                faults.push(format!("{what}: {told} instead of {expected}"));
+            }
+        };
+        let (outcome, funnel, trace) = (&self.outcome, &self.funnel, &self.traces[0]);
+        let count = i64::unsigned_abs;
+        let units = |money: Option<&Money>| money.map_or(0, |money| count(money.units));
+        let winners = outcome.drawn.participations.len() as u64;
+        let places = outcome.drawn.places;
+        let cost = count(award_cost(&outcome.scheme).units);
+        same("allotted", units(trace.allotted.as_ref()), places * cost);
+        same("applied", count(funnel.applied_count), outcome.verified);
+        let entrants = outcome.drawn.entrants.len() as u64;
+        same("in the draw", count(funnel.entrant_count), entrants);
+        same("drawn", count(funnel.drawn_count), winners);
+        same("funded", count(trace.funded_count), winners);
+        same("active", count(funnel.active_count), outcome.bought);
+        same(
+            "completed",
+            count(funnel.completed_count),
+            outcome.completed,
+        );
+        same(
+            "revoked",
+            count(funnel.revoked_count),
+            outcome.returned.idle,
+        );
+        same(
+            "gave back",
+            count(trace.returned_count),
+            outcome.returned.idle,
+        );
+        same("paid twice", outcome.paid.twice, 0);
+        for trace in &self.traces {
+            let nowhere = count(outside_of(trace));
+            same(
+                &format!("{}: money that is nowhere", trace.batch),
+                nowhere,
+                0,
+            );
+        }
+        let fields = &outcome.drawn.verdict.fields;
+        let verified = |name: &str| fields.get(name).and_then(Value::as_u64).unwrap_or_default();
+        same("entrants, by the verifier", verified("entrants"), entrants);
+        same("winners, by the verifier", verified("winners"), winners);
+        if fields.get("listed") == Some(&Value::Bool(false)) {
+            faults.push("the holder of a receipt is not in the draw".to_owned());
+        }
+        for account in &self.audit.differing_accounts {
+            faults.push(format!("{account} differs from its transfers"));
+        }
+        let incentives = format!("{}.00", units(trace.incentives.as_ref()));
+        if incentives != outcome.paid.amount {
+            let book = &outcome.paid.amount;
+            faults.push(format!("the ledger paid {incentives}, the bank {book}"));
+        }
+        faults
     }
 
     fn print_imports(&self) {
@@ -164,26 +212,38 @@ impl Report {
             grouped(self.audit.account_count.unsigned_abs()),
             self.audit.differing_accounts.len()
         );
+        let paid = &self.outcome.paid;
         println!(
-            "the bank's book: {} paid; {} replies were lost and asked about, none paid twice",
-            self.outcome.paid_amount_at_bank, self.outcome.lost_replies
+            "the bank's book: {} paid; {} of its answers were lost, {} inquiries, {} accounts paid twice",
+            paid.amount, paid.lost_replies, paid.inquiries, paid.twice
         );
     }
 
     fn print_draw(&self) {
+        let verdict = &self.outcome.drawn.verdict;
         println!(
             "\nthe draw, by bekal-verify on {}",
-            self.outcome.drawn.bundle.display()
+            verdict.bundle.display()
         );
-        for line in self.outcome.drawn.verdict.lines() {
-            println!("  {line}");
+        // The proof of inclusion is for a program.
+        for (name, value) in verdict.fields.iter().filter(|(name, _)| *name != "proof") {
+            println!(
+                "  {name:<24} {}",
+                value.as_str().map_or(value.to_string(), str::to_owned)
+            );
         }
     }
 
     fn print_open_to_all(&self) {
         println!("\na Skills Week voucher: {}", self.outcome.voucher);
-        let recommended = &self.outcome.recommended;
+        let Some(recommended) = &self.outcome.recommended else {
+            println!("jobs for a graduate: nobody graduated");
+            return;
+        };
         println!("jobs for a graduate of \"{}\"", recommended.course_title);
+        if recommended.recommendations.is_empty() {
+            println!("  none");
+        }
         for one in recommended.recommendations.iter().take(3) {
             let vacancy = one.vacancy.clone().unwrap_or_default();
             let reasons = one.reasons.iter().map(|reason| reason.matched.as_str());
@@ -207,9 +267,14 @@ impl Report {
         let registration = stages.took(&["register", "verify"]);
         let selection = stages.took(&["freeze", "draw", "award", "fund"]);
         let apply = stages.took(&["apply"]);
-        let events = stages.done().last().map_or(0, |stage| stage.events);
+        let events = self.events;
         println!("\nthe figures");
-        println!("  {:<38}{:>12}", "all stages", seconds(total));
+        println!(
+            "  {:<38}{:>12}",
+            "from the start to the report",
+            seconds(self.outcome.took)
+        );
+        println!("  {:<38}{:>12}", "of that in stages", seconds(total));
         let people = rate(self.outcome.registered, registration);
         println!(
             "  {:<38}{:>10}/s",
@@ -229,11 +294,11 @@ impl Report {
             "events, over all stages",
             grouped(rate(events, total))
         );
-        println!(
-            "  {:<38}{:>10}/s",
-            "events, in the busiest stage",
-            grouped(self.events_peak())
-        );
+        let peak = match self.events_peak() {
+            0 => "no stage was long enough to tell".to_owned(),
+            peak => format!("{:>10}/s", grouped(peak)),
+        };
+        println!("  {:<38}{peak}", "events, in the busiest stage");
         for (service, memory_kib, processor_seconds) in &self.processes {
             let what = format!("{}: memory at its peak", service.name());
             println!(
@@ -277,6 +342,6 @@ fn print_count(what: &str, count: u64) {
     println!("  {what:<32}{:>16}", grouped(count));
 }
 
-fn print_amount(what: &str, money: Option<&proto::r#type::v1::Money>) {
+fn print_amount(what: &str, money: Option<&Money>) {
     println!("  {what:<24}{:>24}", amount(money));
 }

@@ -1,12 +1,21 @@
 //! A programme, from the scheme to the next batch, a Skills Week and a job.
 
+use std::time::{Duration, Instant};
+
 use proto::enrollment::v1::Scheme;
-use tests::{cluster::Cluster, people::Population, programme::Programme, regions::Regions};
+use tests::{cluster::Cluster, people::Population, programme::Programme, regions::Region};
 
 use self::{
-    give_back::Returned, learn::Graduate, others::Recommended, prepare::Imports, select::Drawn,
+    give_back::Returned, learn::Graduate, others::Recommended, pay::Paid, prepare::Imports,
+    select::Drawn,
 };
-use crate::{Fault, cast::Cast, options::Options, report::Report, stages::Stages};
+use crate::{
+    Fault,
+    cast::Cast,
+    options::{Input, Options},
+    report::Report,
+    stages::Stages,
+};
 
 mod give_back;
 mod learn;
@@ -25,8 +34,9 @@ pub(crate) struct Run<'a> {
     cluster: &'a mut Cluster,
     programme: Programme,
     stages: Stages,
-    regions: Regions,
+    regions: Vec<Region>,
     cast: Cast,
+    start: Instant,
 }
 
 /// Somebody with an account.
@@ -39,34 +49,46 @@ pub(crate) struct Outcome {
     pub(crate) registered: u64,
     pub(crate) verified: u64,
     pub(crate) drawn: Drawn,
-    pub(crate) paid_amount_at_bank: String,
-    pub(crate) lost_replies: u64,
+    pub(crate) bought: u64,
+    pub(crate) completed: u64,
+    pub(crate) paid: Paid,
     pub(crate) returned: Returned,
     pub(crate) voucher: String,
-    pub(crate) recommended: Recommended,
+    /// `None` when nobody graduated.
+    pub(crate) recommended: Option<Recommended>,
+    pub(crate) took: Duration,
 }
 
 impl Run<'_> {
     /// Runs the programme.
-    pub(crate) async fn of(cluster: &mut Cluster, options: &Options) -> Result<Report, Fault> {
-        let regions = Regions::read(&options.regions())?;
+    pub(crate) async fn of(
+        cluster: &mut Cluster,
+        options: &Options,
+        input: Input,
+    ) -> Result<Report, Fault> {
+        let start = Instant::now();
         let today = cluster.now().await.date();
-        let population = Population::new(options.seed, today, regions.regions.clone());
+        let regions = input.regions.regions.clone();
+        let population = Population::new(options.seed, today, regions);
         let mut run = Run {
             options,
             programme: Programme::of(cluster).await,
             cluster,
             stages: Stages::default(),
-            regions,
+            start,
+            regions: input.regions.regions.clone(),
             cast: Cast::new(options.seed, population),
         };
-        let outcome = run.play().await?;
+        let outcome = run.play(input).await?;
         Report::collect(run.cluster, &run.programme, run.stages, outcome).await
     }
 
-    async fn play(&mut self) -> Result<Outcome, Fault> {
+    async fn play(&mut self, input: Input) -> Result<Outcome, Fault> {
         let scheme = self.programme.import_scheme(&self.options.scheme()).await?;
-        let imports = self.import().await?;
+        if scheme.currency_code != "IDR" {
+            return Err("--scheme: the bank of this demo takes IDR alone".into());
+        }
+        let imports = self.import(input).await?;
         let members = self.register().await?;
         let verified = self.verify(&members).await?;
         let drawn = self.select(&scheme, &verified).await?;
@@ -81,11 +103,13 @@ impl Run<'_> {
             registered: members.len() as u64,
             verified: verified.len() as u64,
             drawn,
-            paid_amount_at_bank: paid.amount_at_bank,
-            lost_replies: paid.lost_replies,
+            bought: self.stages.count("buy"),
+            completed: graduates.len() as u64,
+            paid,
             returned,
             voucher,
             recommended,
+            took: self.start.elapsed(),
         })
     }
 }

@@ -1,12 +1,17 @@
 //! The broker is away: services go on answering, and what happened meanwhile is told when it is back.
 
-use proto::clock::v1::{GetClockRequest, clock_service_client::ClockServiceClient};
+use proto::identity::v1::{
+    Account, CreateAccountRequest, account_service_client::AccountServiceClient,
+};
 use tests::{
     accounts::Caller,
     cluster::{Cluster, Link},
+    eventually::{check, eventually},
+    people::Population,
     process::Service,
     programme::outside_of,
-    scene::Scene,
+    regions::Regions,
+    scene::{SOON, Scene},
 };
 
 #[tokio::test]
@@ -19,14 +24,33 @@ async fn a_service_answers_while_the_broker_is_away() {
         .start()
         .await;
 
+    let today = cluster.now().await.date();
+    let people = Population::new(7, today, Regions::sample().unwrap().regions);
+    let identity = cluster.client(Service::Identity, Caller::Frontend).await;
     cluster.proxy(Link::Broker(Service::Identity)).cut();
-    let client = cluster.client(Service::Identity, Caller::Stack).await;
-    let clock = ClockServiceClient::new(client)
-        .get_clock(GetClockRequest {})
+    let request = CreateAccountRequest {
+        request_id: "6f0a1c3e-0000-4000-8000-000000000001".to_owned(),
+        account: Some(Account {
+            email: people.person(0).email,
+            ..Account::default()
+        }),
+        ..CreateAccountRequest::default()
+    };
+    let created = AccountServiceClient::new(identity)
+        .create_account(request)
         .await;
+    let waiting = cluster.databases().outbox_count(Service::Identity).await;
     cluster.proxy(Link::Broker(Service::Identity)).heal();
 
-    assert!(clock.is_ok(), "{clock:?}");
+    assert!(created.is_ok(), "{created:?}");
+    assert_eq!(waiting.unwrap(), 1, "the event waits for the broker");
+    eventually(SOON, "the event is told", || async {
+        let waiting = cluster.databases().outbox_count(Service::Identity).await;
+        check(waiting.as_ref().is_ok_and(|count| *count == 0), || {
+            format!("{waiting:?}")
+        })
+    })
+    .await;
     cluster.finish().await;
 }
 

@@ -5,7 +5,7 @@ use tests::{
     cluster::{Cluster, Link},
     eventually::{check, eventually},
     process::Service,
-    programme::outside_of,
+    programme::{outside_of, reason_of},
     scene::{SOON, Scene, units},
 };
 
@@ -53,7 +53,8 @@ async fn purchase_without(peer: Service) -> i64 {
     let ended = programme.ended(begun.clone()).await;
 
     assert_eq!(begun.state(), State::Pending);
-    assert!(again.is_err(), "one purchase at a time: {again:?}");
+    let refusal = reason_of(&again.unwrap_err());
+    assert_eq!(refusal.as_deref(), Some("PURCHASE_PENDING"));
     assert_eq!(ended.state(), State::Completed, "{ended:?}");
     eventually(SOON, "one seat is taken", || async {
         let taken = programme.run(&run.name).await.unwrap().taken_seat_count;

@@ -3,11 +3,12 @@
 use proto::identity::v1::person::State;
 use tests::{
     cluster::Cluster,
+    eventually::{check, eventually},
     fakes::{RegistryBehaviour, RegistryMode},
     people::Population,
     programme::{Programme, reason_of},
     regions::Regions,
-    scene::Scene,
+    scene::{SOON, Scene},
 };
 
 #[tokio::test]
@@ -32,6 +33,7 @@ async fn an_outage_of_the_registry_is_no_mismatch() {
         ..RegistryBehaviour::default()
     };
 
+    let before = cluster.registry().statistics().await;
     cluster.registry().behave(&down).await;
     let mut accounts = Vec::new();
     for person in &people {
@@ -39,6 +41,15 @@ async fn an_outage_of_the_registry_is_no_mismatch() {
         let submitted = programme.submit_identity(&account, person).await.unwrap();
         assert_eq!(submitted.state(), State::Pending);
         accounts.push(account);
+    }
+    eventually(SOON, "the registry is asked in vain", || async {
+        let asked = cluster.registry().statistics().await;
+        check(asked.requests > before.requests, || format!("{asked:?}"))
+    })
+    .await;
+    for account in &accounts {
+        let person = programme.person(account).await.unwrap();
+        assert_eq!(person.state(), State::Pending, "{person:?}");
     }
     let early = programme.apply(&batch, &accounts[0]).await.unwrap_err();
     cluster

@@ -543,23 +543,33 @@ impl Cluster {
 
     /// Ends the cluster, and fails if it leaves anything behind that it should not.
     pub async fn finish(mut self) {
-        self.settle().await;
-        let letters = self.world.host.dead_letters().await;
-        assert!(letters.is_empty(), "dead letters: {letters:#?}");
+        self.inspect().await;
         for service in self.processes.keys().copied().collect::<Vec<_>>() {
             self.stop(service).await;
         }
+        self.assert_no_complaint();
+        self.world.databases.drop_all(&self.world.services).await;
+        self.world.host.delete().await;
+        self.finished = true;
+        // Only a run that went well: the logs of the others are wanted.
+        let _ = fs::remove_dir_all(&self.world.folder);
+    }
+
+    /// Waits until no event is on its way, and fails on a dead letter or on a log line that nobody announced.
+    pub async fn inspect(&self) {
+        self.settle().await;
+        let letters = self.world.host.dead_letters().await;
+        assert!(letters.is_empty(), "dead letters: {letters:#?}");
+        self.assert_no_complaint();
+    }
+
+    fn assert_no_complaint(&self) {
         let complaints = self.complaints();
         assert!(
             complaints.is_empty(),
             "warnings and errors that nobody announced:\n{}",
             complaints.join("\n")
         );
-        self.world.databases.drop_all(&self.world.services).await;
-        self.world.host.delete().await;
-        self.finished = true;
-        // Only a run that went well: the logs of the others are wanted.
-        let _ = fs::remove_dir_all(&self.world.folder);
     }
 
     /// Ends all processes at once and keeps databases and logs, for whoever looks for the reason of a failure.

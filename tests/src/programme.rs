@@ -1,7 +1,8 @@
 //! A programme as its callers run it: each step is a call of the public API by whoever makes it in the field.
 //!
-//! A step that a service may refuse returns the refusal. A step whose outcome comes later by itself is waited for. Calls
-//! that may be made again (a peer is away, the service sheds load) are, with the same `request_id`, as every caller should.
+//! A step that a service may refuse returns the refusal. A step whose outcome comes later by itself is waited for. What
+//! many people do at once, and what takes long, is done again with the same `request_id` when a peer is away or the service
+//! sheds load, as every caller should.
 
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
@@ -26,13 +27,13 @@ mod selection;
 mod skills_week;
 mod vacancies;
 
-pub use import::ImportReport;
+pub use import::{ImportReport, Source};
 pub use learning::evidence;
 pub use money::{award_cost, outside_of};
 pub use selection::{TrusteeSecrets, quota_plan};
 
 /// How long a caller goes on repeating a call that may be repeated, and waiting for an outcome.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Who calls whom in a programme.
 const CALLS: &[(Service, Caller)] = &[

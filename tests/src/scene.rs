@@ -15,7 +15,7 @@ use crate::{
     cluster::{Cluster, to_time},
     eventually::eventually,
     people::{Person, Population},
-    programme::{Programme, award_cost, evidence, quota_plan, rupiah},
+    programme::{Programme, Source, award_cost, evidence, quota_plan, rupiah},
     regions::{Region, Regions},
     stack::checkout,
 };
@@ -122,7 +122,8 @@ impl Scene {
     /// Imports the shipped courses and returns one that costs something.
     pub async fn priced_course(&self) -> Course {
         let file = checkout().join("deploy/samples/courses.json");
-        self.programme.import_courses(&file).await.unwrap();
+        let source = Source::json("skills-week", &file).unwrap();
+        self.programme.import_courses(source).await.unwrap();
         let courses = self.programme.courses().await.unwrap();
         let priced = courses
             .into_iter()

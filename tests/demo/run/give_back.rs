@@ -19,6 +19,8 @@ const APPLICANTS_PER_PLACE: usize = 5;
 /// What went back, and what it paid for.
 #[derive(Debug)]
 pub(crate) struct Returned {
+    /// Participants who never bought.
+    pub(crate) idle: u64,
     /// The batch that the money paid for; `None` when nothing came back.
     pub(crate) next_batch: Option<&'static str>,
     pub(crate) next_awarded: u64,
@@ -36,17 +38,20 @@ impl Run<'_> {
             .filter(|participation| self.cast.is_idle(&participation.account));
         let revoked = idle.count() as u64;
         self.revoke(drawn, revoked).await?;
+        self.cluster.settle().await;
         let returned = self.programme.trace_funds(BATCH).await?.returned;
         let returned = returned.unwrap_or_default();
         let places = returned.units / award_cost(scheme).units;
         if places == 0 {
             return Ok(Returned {
+                idle: revoked,
                 next_batch: None,
                 next_awarded: 0,
             });
         }
         let next = self.pay_for_next(scheme, drawn, places.unsigned_abs(), returned);
         Ok(Returned {
+            idle: revoked,
             next_batch: Some(NEXT_BATCH),
             next_awarded: next.await?,
         })
@@ -54,7 +59,9 @@ impl Run<'_> {
 
     /// Moves the clock past the deadline of the first purchase, and waits for the money.
     async fn revoke(&mut self, drawn: &Drawn, expected: u64) -> Result<(), Fault> {
-        let first = drawn.participations.first().ok_or("nobody won")?;
+        let Some(first) = drawn.participations.first() else {
+            return Ok(());
+        };
         let deadline = first.first_purchase_deadline.ok_or("no deadline")?;
         let past = to_time(deadline) + Duration::seconds(2);
         self.cluster.advance_clock(past).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::{
     catalog::v1::{Course, Run as CourseRun},
-    enrollment::v1::{Certificate, Participation, Purchase, Scheme, purchase::State},
+    enrollment::v1::{Certificate, Participation, Purchase, Scheme},
 };
 use tests::{cluster::to_time, programme::evidence};
 use tonic::Status;
@@ -35,8 +35,10 @@ impl Run<'_> {
         drawn: &Drawn,
     ) -> Result<Vec<Graduate>, Fault> {
         let runs = self.offer(scheme, drawn.participations.len()).await?;
+        let first = runs
+            .first()
+            .ok_or("no course can be paid with the balance")?;
         let purchases = self.buy(&drawn.participations, &runs).await?;
-        let first = runs.first().ok_or("no course can be bought")?;
         let start = to_time(first.start_time.ok_or("a run has a start")?);
         self.cluster.advance_clock(start).await;
         self.redeem(&purchases).await?;
@@ -107,8 +109,10 @@ impl Run<'_> {
                                 continue;
                             }
                             let purchase = programme.buy(&buyer.name, &run.name).await?;
-                            if purchase.state() == State::Completed {
-                                return Ok((buyer.account.clone(), purchase));
+                            match purchase.failure_reason.as_str() {
+                                "" => return Ok((buyer.account.clone(), purchase)),
+                                "SEATS_TAKEN" => {}
+                                other => return Err(Status::unknown(other.to_owned())),
                             }
                         }
                         Err(Status::unknown(format!("no seat for {}", buyer.name)))

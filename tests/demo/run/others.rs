@@ -23,7 +23,11 @@ pub(crate) struct Recommended {
 impl Run<'_> {
     /// Gives a voucher to somebody whom the batch refused for another reason than their age.
     pub(super) async fn visit_skills_week(&mut self, drawn: &Drawn) -> Result<String, Fault> {
-        let of_age = |(_, reason): &&(String, String)| reason != "AGE_OUT_OF_RANGE";
+        let today = self.cluster.now().await.date();
+        let of_age = |(account, _): &&(String, String)| {
+            let birth_date = self.cast.person_of(account).birth_date;
+            (today - birth_date).whole_days() > 19 * 366
+        };
         let refused = drawn.refused.iter().find(of_age);
         let Some((account, reason)) = refused else {
             return Ok("nobody of age was refused by the batch".to_owned());
@@ -54,8 +58,13 @@ impl Run<'_> {
     }
 
     /// Recommends jobs to the first graduate whose course leads to one.
-    pub(super) async fn recommend(&mut self, graduates: &[Graduate]) -> Result<Recommended, Fault> {
-        let first = graduates.first().ok_or("nobody graduated")?;
+    pub(super) async fn recommend(
+        &mut self,
+        graduates: &[Graduate],
+    ) -> Result<Option<Recommended>, Fault> {
+        let Some(first) = graduates.first() else {
+            return Ok(None);
+        };
         let mut found = (first, Vec::new());
         for graduate in graduates.iter().take(GRADUATES_ASKED) {
             let person = self.cast.person_of(&graduate.account);
@@ -74,10 +83,10 @@ impl Run<'_> {
             }
         }
         let (graduate, recommendations) = found;
-        Ok(Recommended {
+        Ok(Some(Recommended {
             course_title: graduate.certificate.course_title.clone(),
             recommendations,
-        })
+        }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Graduates link their accounts and are paid, by a bank that loses some of its answers.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use proto::{enrollment::v1::Scheme, payout::v1::disbursement::State};
 use tests::{
@@ -21,9 +21,14 @@ const PENDING: Ratio = Ratio::per_mille(20);
 const UNTIL_INQUIRY: Duration = Duration::from_secs(11 * 60);
 
 /// What the payments came to, by the bank's book.
+#[derive(Debug)]
 pub(crate) struct Paid {
-    pub(crate) amount_at_bank: String,
+    /// In whole rupiah and two digits.
+    pub(crate) amount: String,
     pub(crate) lost_replies: u64,
+    pub(crate) inquiries: u64,
+    /// Accounts that were credited more than once.
+    pub(crate) twice: u64,
 }
 
 impl Run<'_> {
@@ -38,16 +43,25 @@ impl Run<'_> {
                 (BankFault::DropReplyClose, LOST_REPLIES),
                 (BankFault::Pending, PENDING),
             ],
+            pending_ms: 200,
             ..BankFaults::default()
         };
         self.cluster.bank().set_faults(&faults).await;
         self.disburse(scheme, entitled).await?;
         self.settle_payments(entitled).await?;
-        let summary = self.cluster.bank().summary().await;
-        let lost_replies = summary.faults.get("drop_reply_close");
+        let bank = self.cluster.bank();
+        let summary = bank.summary().await;
+        let mut credits: BTreeMap<String, u32> = BTreeMap::new();
+        for entry in bank.book().await {
+            *credits.entry(entry.account_no).or_default() += entry.credited;
+        }
+        let count = |found: Option<&u64>| found.copied().unwrap_or_default();
         Ok(Paid {
-            amount_at_bank: summary.paid_amount,
-            lost_replies: lost_replies.copied().unwrap_or_default(),
+            amount: summary.paid_amount,
+            lost_replies: count(summary.faults.get("drop_reply_close")),
+            // The service code of a status inquiry.
+            inquiries: count(summary.requests.get("36")),
+            twice: credits.values().filter(|count| **count > 1).count() as u64,
         })
     }
 

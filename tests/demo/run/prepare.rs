@@ -1,10 +1,10 @@
 //! Courses, regions and vacancies are imported; people register and are verified.
 
 use proto::identity::v1::person::State;
-use tests::{people::Person, programme::ImportReport, regions::code_files};
+use tests::{people::Person, programme::ImportReport};
 
 use super::{Member, Run};
-use crate::{Fault, stages::for_each};
+use crate::{Fault, options::Input, stages::for_each};
 
 /// What became of the files' rows.
 #[derive(Debug, Default)]
@@ -17,13 +17,13 @@ pub(crate) struct Imports {
 }
 
 impl Run<'_> {
-    pub(super) async fn import(&mut self) -> Result<Imports, Fault> {
-        let (programme, options) = (&self.programme, self.options);
+    pub(super) async fn import(&mut self, input: Input) -> Result<Imports, Fault> {
+        let programme = &self.programme;
         let broker = self.cluster.broker();
         let courses = self
             .stages
             .run(broker, "import courses", (0, "rows"), async |bar| {
-                let report = programme.import_courses(&options.courses()).await?;
+                let report = programme.import_courses(input.courses).await?;
                 bar.inc(report.row_count());
                 Ok(report)
             })
@@ -32,8 +32,8 @@ impl Run<'_> {
             .stages
             .run(broker, "import regions", (0, "rows"), async |bar| {
                 let mut report = ImportReport::default();
-                for file in code_files(&options.regions()) {
-                    report.merge(programme.import_regions(&file).await?);
+                for source in input.region_codes {
+                    report.merge(programme.import_regions(source).await?);
                 }
                 bar.inc(report.row_count());
                 Ok(report)
@@ -42,7 +42,7 @@ impl Run<'_> {
         let vacancies = self
             .stages
             .run(broker, "import vacancies", (0, "rows"), async |bar| {
-                let report = programme.import_vacancies(&options.vacancies()).await?;
+                let report = programme.import_vacancies(input.vacancies).await?;
                 bar.inc(report.row_count());
                 Ok(report)
             })
@@ -51,7 +51,7 @@ impl Run<'_> {
             courses,
             regions,
             vacancies,
-            left_out: self.regions.left_out.clone(),
+            left_out: input.regions.left_out,
         })
     }
 

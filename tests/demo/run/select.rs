@@ -6,7 +6,9 @@ use proto::{
     enrollment::v1::{Application, Participation, Scheme, application::State},
     r#type::v1::Money,
 };
+use serde_json::{Map, Value};
 use tests::{
+    keys::hex,
     programme::{award_cost, quota_plan},
     stack::binary,
 };
@@ -20,14 +22,20 @@ const RESERVED_SHARE: u64 = 33;
 /// What the selection came to.
 #[derive(Debug)]
 pub(crate) struct Drawn {
-    /// The verifier's words about the public bundle, and about one receipt.
-    pub(crate) verdict: String,
-    pub(crate) bundle: PathBuf,
+    pub(crate) places: u64,
+    pub(crate) verdict: Verdict,
     pub(crate) participations: Vec<Participation>,
     /// Accepted applications.
     pub(crate) entrants: Vec<Application>,
     /// Accounts that a rule refused, with its reason.
     pub(crate) refused: Vec<(String, String)>,
+}
+
+/// What the verifier says of the public bundle, and of one receipt.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) bundle: PathBuf,
+    pub(crate) fields: Map<String, Value>,
 }
 
 impl Run<'_> {
@@ -36,7 +44,7 @@ impl Run<'_> {
         scheme: &Scheme,
         verified: &[Member],
     ) -> Result<Drawn, Fault> {
-        let places = self.options.places;
+        let places = self.options.places();
         let cost = award_cost(scheme);
         let budget = cost
             .units
@@ -58,11 +66,11 @@ impl Run<'_> {
             .into_iter()
             .partition(|application| application.state() == State::Refused);
         self.draw("freeze", "draw", BATCH).await?;
-        let (verdict, bundle) = self.verify_draw(&entrants).await?;
+        let verdict = self.verify_draw(&entrants).await?;
         let participations = self.award("award", "fund", BATCH).await?;
         Ok(Drawn {
+            places,
             verdict,
-            bundle,
             participations,
             entrants,
             refused: refused.into_iter().filter_map(first_reason).collect(),
@@ -77,7 +85,7 @@ impl Run<'_> {
         places: u64,
     ) -> Result<(), Fault> {
         let reserved = i64::try_from(places / RESERVED_SHARE)?;
-        let plan = quota_plan(i64::try_from(places)?, reserved, &self.regions.regions);
+        let plan = quota_plan(i64::try_from(places)?, reserved, &self.regions);
         let id = batch.trim_start_matches("batches/");
         self.programme.create_batch(id, scheme, plan).await?;
         self.programme.open_batch(batch).await?;
@@ -164,15 +172,24 @@ impl Run<'_> {
             .await
     }
 
-    /// Downloads the public bundle and lets the public's own program verify it, and one person's receipt with it.
-    async fn verify_draw(&mut self, entrants: &[Application]) -> Result<(String, PathBuf), Fault> {
-        let bundle = self.cluster.folder().join("draw.bundle");
+    /// Downloads the public bundle and lets the public's own program verify it under the published key, and the receipt of
+    /// one entrant with it.
+    async fn verify_draw(&mut self, entrants: &[Application]) -> Result<Verdict, Fault> {
+        // Outside of the cluster's folder, which goes with the cluster.
+        let bundle = self.cluster.folder().with_file_name("draw.bundle");
         let receipt_file = self.cluster.folder().join("receipt");
-        let entrant = entrants.first().ok_or("nobody is in the draw")?;
-        let receipt = entrant.receipt.clone().ok_or("no receipt")?;
-        fs::write(&receipt_file, [receipt.encoded, receipt.signature].concat())?;
         let programme = &self.programme;
-        let verdict = self
+        let commitment = programme.batch(BATCH).await?.commitment;
+        let public_key = hex(&commitment.ok_or("no commitment")?.public_key);
+        let mut command = Command::new(binary("bekal-verify")?);
+        command
+            .arg(&bundle)
+            .args(["--json", "--public-key", &public_key]);
+        if let Some(receipt) = entrants.first().and_then(|entrant| entrant.receipt.clone()) {
+            fs::write(&receipt_file, [receipt.encoded, receipt.signature].concat())?;
+            command.arg("--receipt").arg(&receipt_file);
+        }
+        let fields = self
             .stages
             .run(
                 self.cluster.broker(),
@@ -181,21 +198,17 @@ impl Run<'_> {
                 async |bar| {
                     programme.download_bundle(BATCH, &bundle).await?;
                     bar.inc(entrants.len() as u64);
-                    let output = Command::new(binary("bekal-verify")?)
-                        .arg(&bundle)
-                        .arg("--receipt")
-                        .arg(&receipt_file)
-                        .output()?;
-                    let verdict = String::from_utf8_lossy(&output.stdout).into_owned();
+                    let output = command.output()?;
+                    let fields: Map<String, Value> = serde_json::from_slice(&output.stdout)?;
                     if output.status.success() {
-                        Ok(verdict)
+                        Ok(fields)
                     } else {
-                        Err(format!("the draw is not valid: {verdict}").into())
+                        Err(format!("the draw is not valid: {fields:?}").into())
                     }
                 },
             )
             .await?;
-        Ok((verdict, bundle))
+        Ok(Verdict { bundle, fields })
     }
 }
 

@@ -1,7 +1,5 @@
 //! Courses and their runs.
 
-use std::path::Path;
-
 use futures::stream;
 use proto::catalog::v1::{
     self as pb, course_service_client::CourseServiceClient, import_courses_request::Part,
@@ -22,12 +20,8 @@ impl Programme {
     ///
     /// # Errors
     /// When catalog refuses the import as a whole.
-    ///
-    /// # Panics
-    /// When the file cannot be read.
-    pub async fn import_courses(&self, file: &Path) -> Result<ImportReport, Status> {
-        let source = Source::json("skills-week", file);
-        let Source { header, rows } = source.unwrap_or_else(|reason| panic!("{reason}"));
+    pub async fn import_courses(&self, source: Source) -> Result<ImportReport, Status> {
+        let Source { header, rows } = source;
         let parts = std::iter::once(Part::Header(header)).chain(rows.map(Part::Row));
         let requests = parts.map(|part| pb::ImportCoursesRequest { part: Some(part) });
         let mut courses = CourseServiceClient::new(self.cataloguer());

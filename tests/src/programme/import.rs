@@ -26,8 +26,8 @@ pub struct ImportReport {
     pub refusals: Vec<String>,
 }
 
-/// A file to import.
-pub(super) struct Source {
+/// A file to import, opened.
+pub struct Source {
     pub(super) header: ImportHeader,
     pub(super) rows: Box<dyn Iterator<Item = ImportRow> + Send>,
 }
@@ -71,13 +71,14 @@ impl ImportReport {
 }
 
 impl Source {
-    /// Opens a CSV file with a header line.
-    pub(super) fn csv(source: &str, file: &Path) -> Result<Source, String> {
+    /// Opens a CSV file with a header line. A row that cannot be taken apart, or has more or fewer values than the header,
+    /// comes as an empty one, which the service refuses by its number.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no text in UTF-8.
+    pub fn csv(source: &str, file: &Path) -> Result<Source, String> {
         let at = |error: csv::Error| format!("{}: {error}", file.display());
-        let mut reader = csv::ReaderBuilder::new()
-            .flexible(true)
-            .from_path(file)
-            .map_err(at)?;
+        let mut reader = csv::Reader::from_path(file).map_err(at)?;
         let columns: Vec<String> = reader
             .byte_headers()
             .map_err(at)?
@@ -89,7 +90,6 @@ impl Source {
             .into_byte_records()
             .zip(1..)
             .map(move |(row, number)| {
-                // A row that the reader cannot take apart comes as an empty one, and is refused by its number.
                 let row = row.unwrap_or_default();
                 let fields = row.iter().zip(&columns).map(|(value, column)| {
                     (column.clone(), String::from_utf8_lossy(value).into_owned())
@@ -106,7 +106,10 @@ impl Source {
     }
 
     /// Opens a JSON file: a list of objects with texts as values.
-    pub(super) fn json(source: &str, file: &Path) -> Result<Source, String> {
+    ///
+    /// # Errors
+    /// When it cannot be read, or is something else.
+    pub fn json(source: &str, file: &Path) -> Result<Source, String> {
         let text = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
         let rows: Vec<Map<String, Value>> = serde_json::from_slice(&text)
             .map_err(|error| format!("{}: {error}", file.display()))?;

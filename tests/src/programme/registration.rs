@@ -77,18 +77,27 @@ impl Programme {
         patiently(call).await
     }
 
-    /// Waits for the registry's answer about a person.
-    pub async fn registry_answer(&self, account: &str) -> pb::Person {
-        let persons = PersonServiceClient::new(self.client(Service::Identity, Caller::Frontend));
+    /// Returns a person as they are now.
+    ///
+    /// # Errors
+    /// When identity refuses.
+    pub async fn person(&self, account: &str) -> Result<pb::Person, Status> {
         let request = pb::GetPersonRequest {
             name: format!("{account}/person"),
         };
+        let persons = PersonServiceClient::new(self.client(Service::Identity, Caller::Frontend));
+        let call = || {
+            let (mut persons, request) = (persons.clone(), request.clone());
+            async move { persons.get_person(request).await }
+        };
+        patiently(call).await
+    }
+
+    /// Waits for the registry's answer about a person.
+    pub async fn registry_answer(&self, account: &str) -> pb::Person {
         eventually(PATIENCE, "the registry has answered", || async {
-            let call = || {
-                let (mut persons, request) = (persons.clone(), request.clone());
-                async move { persons.get_person(request).await }
-            };
-            let person = patiently(call).await.map_err(|status| status.to_string())?;
+            let person = self.person(account).await;
+            let person = person.map_err(|status| status.to_string())?;
             let pending = person.state() == pb::person::State::Pending;
             check(!pending, || "PENDING".to_owned()).map(|()| person)
         })

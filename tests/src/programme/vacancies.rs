@@ -1,7 +1,5 @@
 //! Vacancies, and what they mean to somebody.
 
-use std::path::Path;
-
 use futures::stream;
 use proto::jobs::v1::{
     self as pb, import_regions_request, import_vacancies_request,
@@ -17,13 +15,9 @@ impl Programme {
     ///
     /// # Errors
     /// When jobs refuses the import as a whole.
-    ///
-    /// # Panics
-    /// When the file cannot be read.
-    pub async fn import_regions(&self, file: &Path) -> Result<ImportReport, Status> {
+    pub async fn import_regions(&self, source: Source) -> Result<ImportReport, Status> {
         use import_regions_request::Part;
-        let source = Source::csv("ministry", file);
-        let Source { header, rows } = source.unwrap_or_else(|reason| panic!("{reason}"));
+        let Source { header, rows } = source;
         let parts = std::iter::once(Part::Header(header)).chain(rows.map(Part::Row));
         let requests = parts.map(|part| pb::ImportRegionsRequest { part: Some(part) });
         let mut regions = RegionServiceClient::new(self.client(Service::Jobs, Caller::Operator1));
@@ -40,13 +34,9 @@ impl Programme {
     ///
     /// # Errors
     /// When jobs refuses the import as a whole.
-    ///
-    /// # Panics
-    /// When the file cannot be read.
-    pub async fn import_vacancies(&self, file: &Path) -> Result<ImportReport, Status> {
+    pub async fn import_vacancies(&self, source: Source) -> Result<ImportReport, Status> {
         use import_vacancies_request::Part;
-        let source = Source::csv("portal", file);
-        let Source { header, rows } = source.unwrap_or_else(|reason| panic!("{reason}"));
+        let Source { header, rows } = source;
         let parts = std::iter::once(Part::Header(header)).chain(rows.map(Part::Row));
         let requests = parts.map(|part| pb::ImportVacanciesRequest { part: Some(part) });
         let mut vacancies = VacancyServiceClient::new(self.client(Service::Jobs, Caller::Portal));
