@@ -21,6 +21,7 @@ async fn a_service_answers_while_the_broker_is_away() {
         .proxied(Link::Broker(Service::Identity))
         .allow_log("broker")
         .allow_log("lapin::")
+        .allow_log("the relay starts over")
         .start()
         .await;
 

@@ -32,3 +32,5 @@ mod campaigns;
 mod events;
 
 mod access;
+
+mod violations;
