@@ -27,6 +27,11 @@ pub struct PageRequest<C> {
     filter: Vec<u8>,
 }
 
+/// Notes a wrong `page_size` beside the other violations of a List request, before [`PageRequest::parse`] reads it.
+pub fn check_size(page_size: i32, violations: &mut Violations) {
+    violations.check(page_size >= 0, "page_size", "is negative");
+}
+
 impl<C: Serialize + DeserializeOwned> PageRequest<C> {
     /// Reads the fields of a List request. `filter` is the request with its `page_size` and `page_token` cleared.
     ///
@@ -38,7 +43,7 @@ impl<C: Serialize + DeserializeOwned> PageRequest<C> {
         filter: &impl Message,
     ) -> Result<PageRequest<C>, Refusal> {
         let mut violations = Violations::new();
-        violations.check(page_size >= 0, "page_size", "is negative");
+        check_size(page_size, &mut violations);
         violations.into_result()?;
 
         let size = match page_size {

@@ -7,7 +7,7 @@ use chassis::{
     idempotency::RequestKey,
     money::Money,
     names,
-    paging::PageRequest,
+    paging::{self, PageRequest},
     status::{Refusal, Violations},
 };
 use prost_types::Timestamp;
@@ -127,7 +127,7 @@ pub(super) fn list_courses(
         std::mem::take(&mut request.page_size),
         std::mem::take(&mut request.page_token),
     );
-    let provider_id = optional_reference("provider", &request.provider, "providers")?;
+    let provider_id = listed_of("provider", &request.provider, "providers", size)?;
     Ok((provider_id, PageRequest::parse(size, &token, &request)?))
 }
 
@@ -150,6 +150,7 @@ pub(super) fn search_courses(
     let category_fits = !request.category.chars().any(char::is_control);
     violations.check(category_fits, "category", "holds control characters");
     let mode = violations.require(mode(request.mode), "mode", "is not a mode");
+    paging::check_size(size, &mut violations);
     let search = words.zip(mode).map(|(words, mode)| Search {
         words,
         category: Some(request.category.clone()).filter(|category| !category.is_empty()),
@@ -206,7 +207,7 @@ pub(super) fn list_runs(
         std::mem::take(&mut request.page_size),
         std::mem::take(&mut request.page_token),
     );
-    let course_id = optional_reference("course", &request.course, "courses")?;
+    let course_id = listed_of("course", &request.course, "courses", size)?;
     Ok((course_id, PageRequest::parse(size, &token, &request)?))
 }
 
@@ -271,13 +272,15 @@ fn reference(
     )
 }
 
-fn optional_reference(field: &str, name: &str, collection: &str) -> Refused<Option<Uuid>> {
-    if name.is_empty() {
-        return Ok(None);
-    }
+/// Reads whose things a list shows, if anybody's, and checks the size of its page.
+fn listed_of(field: &str, name: &str, collection: &str, size: i32) -> Refused<Option<Uuid>> {
     let mut violations = Violations::new();
-    let parsed = reference(field, name, collection, &mut violations);
-    violations.finish(parsed.map(Some))
+    let parsed = match name {
+        "" => Some(None),
+        name => reference(field, name, collection, &mut violations).map(Some),
+    };
+    paging::check_size(size, &mut violations);
+    violations.finish(parsed)
 }
 
 /// `None` when it is no mode, `Some(None)` when it is not given.

@@ -52,7 +52,8 @@ impl ApplicationService for Rpc {
         &self,
         request: Request<pb::ListApplicationsRequest>,
     ) -> Result<Response<pb::ListApplicationsResponse>, Status> {
-        let of = convert::list_of(&request.get_ref().batch, &request.get_ref().account)?;
+        let asked = request.get_ref();
+        let of = convert::list_of(&asked.batch, &asked.account, asked.page_size)?;
         super::authorize_list(Principal::of(&request)?, &of)?;
         let asked = request.into_inner();
         let filter = pb::ListApplicationsRequest {

@@ -3,7 +3,7 @@
 use chassis::{
     auth::Principal,
     idempotency::RequestKey,
-    names,
+    names, paging,
     status::{Refusal, Violations},
 };
 use prost::Message;
@@ -76,6 +76,11 @@ impl<'r, M: Message> Reader<'r, M> {
             .require(bytes.try_into().ok(), field, "is not 32 bytes long")
     }
 
+    /// Adds a violation when the size of a page is wrong.
+    pub(super) fn page_size(&mut self, page_size: i32) {
+        paging::check_size(page_size, &mut self.violations);
+    }
+
     /// Adds a violation unless the condition holds.
     pub(super) fn check(&mut self, holds: bool, field: &str, text: &str) {
         self.violations.check(holds, field, text);
@@ -124,7 +129,7 @@ fn chosen_name(
 }
 
 /// Reads whose applications or participations a list shows.
-pub(super) fn list_of(batch: &str, account: &str) -> Result<Of, Refusal> {
+pub(super) fn list_of(batch: &str, account: &str, page_size: i32) -> Result<Of, Refusal> {
     let mut violations = Violations::new();
     let batch_id = match batch {
         "" => None,
@@ -139,6 +144,7 @@ pub(super) fn list_of(batch: &str, account: &str) -> Result<Of, Refusal> {
         "batch",
         "or account is required",
     );
+    paging::check_size(page_size, &mut violations);
     violations.into_result()?;
     match (batch_id, account_id) {
         (Some(batch_id), account_id) => Ok(Of::Batch(batch_id, account_id)),

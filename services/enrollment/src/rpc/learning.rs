@@ -69,6 +69,7 @@ impl LearningService for Rpc {
             asked,
         );
         let account_id = reader.uuid("account", &asked.account, "accounts");
+        reader.page_size(asked.page_size);
         let account_id = reader.finish(account_id)?;
         principal.authorize(account_id)?;
         let filter = pb::ListCertificatesRequest {

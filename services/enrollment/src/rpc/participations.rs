@@ -26,7 +26,8 @@ impl ParticipationService for Rpc {
         &self,
         request: Request<pb::ListParticipationsRequest>,
     ) -> Result<Response<pb::ListParticipationsResponse>, Status> {
-        let of = convert::list_of(&request.get_ref().batch, &request.get_ref().account)?;
+        let asked = request.get_ref();
+        let of = convert::list_of(&asked.batch, &asked.account, asked.page_size)?;
         super::authorize_list(Principal::of(&request)?, &of)?;
         let asked = request.into_inner();
         let filter = pb::ListParticipationsRequest {
@@ -93,6 +94,7 @@ impl ParticipationService for Rpc {
             asked,
         );
         let participation_id = reader.uuid("participation", &asked.participation, "participations");
+        reader.page_size(asked.page_size);
         let participation_id = reader.finish(participation_id)?;
         let filter = pb::ListPurchasesRequest {
             participation: asked.participation.clone(),

@@ -7,7 +7,7 @@ use chassis::{
     idempotency::RequestKey,
     money::{Currency, Money},
     names,
-    paging::PageRequest,
+    paging::{self, PageRequest},
     status::{Refusal, Violations},
 };
 use prost_types::Timestamp;
@@ -62,7 +62,7 @@ pub(super) fn search(
         "region",
         NOT_A_CODE,
     );
-    violations.check(request.page_size >= 0, "page_size", "is negative");
+    paging::check_size(request.page_size, &mut violations);
     violations.into_result()?;
 
     let filter = pb::SearchVacanciesRequest {

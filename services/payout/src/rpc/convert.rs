@@ -5,7 +5,7 @@ use chassis::{
     auth::Principal,
     idempotency::RequestKey,
     money::{Currency, Money},
-    names,
+    names, paging,
     status::{Refusal, Violations},
 };
 use proto::{payout::v1 as pb, r#type::v1 as pb_type};
@@ -270,6 +270,7 @@ pub(super) fn list_disbursements(
         Err(_) => None,
     };
     let state = violations.require(state, "state", "is not a state that can be listed");
+    paging::check_size(request.page_size, &mut violations);
     let filter = pb::ListDisbursementsRequest {
         account: account_id
             .map(|id| names::format("accounts", id))
@@ -343,17 +344,19 @@ pub(super) fn list_ledger_accounts(
         "is required unless `owner` is given",
     );
     violations.check(batch.is_none_or(is_batch), "batch", NO_BATCH);
+    paging::check_size(request.page_size, &mut violations);
     violations.into_result()?;
     Ok((batch, owner))
 }
 
-pub(super) fn ledger_account(name: &str) -> Result<AccountId, Refusal> {
+pub(super) fn list_transfers(request: &pb::ListTransfersRequest) -> Result<AccountId, Refusal> {
     let mut violations = Violations::new();
     let id = violations.require(
-        names::parse_uuid(name, "ledgerAccounts"),
+        names::parse_uuid(&request.ledger_account, "ledgerAccounts"),
         "ledger_account",
         "is not of the form `ledgerAccounts/{uuid}`",
     );
+    paging::check_size(request.page_size, &mut violations);
     violations.finish(id.map(AccountId))
 }
 

@@ -32,7 +32,7 @@ impl LedgerService for Rpc {
         request: Request<pb::ListTransfersRequest>,
     ) -> Result<Response<pb::ListTransfersResponse>, Status> {
         let request = request.into_inner();
-        let account_id = convert::ledger_account(&request.ledger_account)?;
+        let account_id = convert::list_transfers(&request)?;
         let filter = pb::ListTransfersRequest {
             ledger_account: request.ledger_account,
             ..Default::default()
