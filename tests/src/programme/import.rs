@@ -1,4 +1,4 @@
-//! Files as the import streams take them: a header, then a row each; read while they are sent.
+//! Files as the import streams take them: a header, then a row each. CSV is read while it is sent.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -179,16 +179,6 @@ impl Programme {
         }
     }
 
-    /// Counts the payments that are approved or sent and have no answer yet.
-    ///
-    /// # Errors
-    /// When payout refuses.
-    pub async fn payments_under_way(&self) -> Result<u64, Status> {
-        use pb::disbursement::State;
-        let approved = self.disbursements_in(State::Approved).await?;
-        Ok(approved + self.disbursements_in(State::Sent).await?)
-    }
-
     /// Puts everything that is due into a batch; `None` when nothing is.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ impl Programme {
     /// Loads a scheme from its file.
     ///
     /// # Errors
-    /// When enrollment refuses the file. A file that cannot be read is the caller's panic.
+    /// When enrollment refuses the file.
     ///
     /// # Panics
     /// When the file cannot be read.
@@ -95,19 +95,6 @@ impl Programme {
             async move { applications.create_application(request).await }
         };
         patiently(call).await
-    }
-
-    /// Returns an application as it is now.
-    ///
-    /// # Errors
-    /// When enrollment refuses.
-    pub async fn application(&self, name: &str) -> Result<pb::Application, Status> {
-        let request = pb::GetApplicationRequest {
-            name: name.to_owned(),
-        };
-        let mut applications =
-            ApplicationServiceClient::new(self.client(Service::Enrollment, Caller::Frontend));
-        Ok(applications.get_application(request).await?.into_inner())
     }
 
     /// Takes no more applications.
