@@ -6,7 +6,7 @@ use chassis::{
     names,
 };
 use proto::identity::v1 as pb;
-use time::Date;
+use time::{Date, OffsetDateTime};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -20,9 +20,15 @@ use crate::{
         personal::Personal,
     },
     error::Error,
-    storage::{self, persons::SealedFactsRow},
+    storage::{
+        self,
+        persons::{FactChange, SealedFactsRow},
+    },
     vault::SealError,
 };
+
+/// How many changes are read and sent at once: some 240 kB.
+const FACT_CHANGES_PAGE_MAX: i64 = 10_000;
 
 /// What other services may know of an account's person.
 #[derive(Debug)]
@@ -37,6 +43,8 @@ pub struct PersonFacts {
     pub household: Option<Vec<u8>>,
     /// The facts by name.
     pub facts: Vec<Fact>,
+    /// The version of all of this; `None` when the account submitted no identity.
+    pub facts_change_time: Option<OffsetDateTime>,
 }
 
 /// Whether a holder is the person.
@@ -147,6 +155,7 @@ impl App {
                 region: None,
                 household: None,
                 facts: Vec::new(),
+                facts_change_time: None,
             });
         };
         let known = self
@@ -161,7 +170,17 @@ impl App {
             region: known.registry.map(|facts| facts.region),
             household: person.household,
             facts,
+            facts_change_time: Some(person.facts_change_time),
         })
+    }
+
+    /// Lists persons whose facts changed after a time and account: a page of a stream, which keeps no connection.
+    pub async fn list_fact_changes(&self, after: FactChange) -> Result<Vec<FactChange>, Error> {
+        let mut connection = self.db.acquire().await?;
+        Ok(
+            storage::persons::list_fact_changes(&mut connection, after, FACT_CHANGES_PAGE_MAX)
+                .await?,
+        )
     }
 
     /// Says whether the holder of a bank account or e-wallet is the person behind an account.

@@ -9,8 +9,9 @@ use chassis::{
     status::{Refusal, Violations},
 };
 use prost::Message;
+use prost_types::Timestamp;
 use proto::{identity::v1 as pb, r#type::v1 as pb_type};
-use time::{Date, Month};
+use time::{Date, Duration, Month, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::{
@@ -21,9 +22,12 @@ use crate::{
         person::{FullName, NewPerson, Submission, is_possible_birth_date},
         personal::Personal,
     },
+    storage::persons::FactChange,
 };
 
 mod answers;
+
+pub(super) use answers::fact_changes;
 
 const ACCOUNTS_MAX: usize = 1_000;
 const HOLDER_NAME_BYTES_MAX: usize = 1_000;
@@ -238,6 +242,20 @@ pub(super) fn batch_get_facts(
     violations.finish(as_of_date.map(|as_of_date| (account_ids, as_of_date)))
 }
 
+pub(super) fn stream_fact_changes(
+    request: &pb::StreamFactChangesRequest,
+) -> Result<FactChange, Refusal> {
+    let mut violations = Violations::new();
+    let after_time = match &request.after_time {
+        None => Some(OffsetDateTime::UNIX_EPOCH),
+        Some(given) => violations.require(time_of(given), "after_time", "is not a time"),
+    };
+    violations.finish(after_time.map(|facts_change_time| FactChange {
+        facts_change_time,
+        account_id: Uuid::max(),
+    }))
+}
+
 /// A question about a holder.
 pub(super) struct HolderQuestion {
     pub(super) account_id: Uuid,
@@ -286,6 +304,12 @@ fn field<T>(violations: &mut Violations, name: &str, parsed: Result<T, String>) 
     parsed
         .map_err(|description| violations.add(name, description))
         .ok()
+}
+
+fn time_of(timestamp: &Timestamp) -> Option<OffsetDateTime> {
+    let time = OffsetDateTime::from_unix_timestamp(timestamp.seconds).ok()?;
+    time.checked_add(Duration::nanoseconds(i64::from(timestamp.nanos)))
+        .filter(|time| (1..=9999).contains(&time.year()))
 }
 
 fn date(date: Option<pb_type::Date>) -> Option<Date> {

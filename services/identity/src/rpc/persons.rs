@@ -1,13 +1,20 @@
 //! `PersonService`.
 
 use chassis::{auth::Principal, names, status::Refusal};
+use futures::{
+    TryStreamExt,
+    stream::{self, BoxStream},
+};
 use proto::identity::v1::{self as pb, person_service_server::PersonService};
 use tonic::{Request, Response, Status};
 
 use super::{Rpc, convert};
+use crate::error::Error;
 
 #[tonic::async_trait]
 impl PersonService for Rpc {
+    type StreamFactChangesStream = BoxStream<'static, Result<pb::FactChanges, Status>>;
+
     async fn submit_identity(
         &self,
         request: Request<pb::SubmitIdentityRequest>,
@@ -40,6 +47,24 @@ impl PersonService for Rpc {
         Ok(Response::new(pb::BatchGetFactsResponse {
             persons: persons.into_iter().map(pb::PersonFacts::from).collect(),
         }))
+    }
+
+    async fn stream_fact_changes(
+        &self,
+        request: Request<pb::StreamFactChangesRequest>,
+    ) -> Result<Response<Self::StreamFactChangesStream>, Status> {
+        let after = convert::stream_fact_changes(request.get_ref())?;
+        let app = self.app.clone();
+        // A page is read when the caller takes it, so that a slow caller holds neither memory nor a connection.
+        let pages = stream::try_unfold(after, move |after| {
+            let app = app.clone();
+            async move {
+                let page = app.list_fact_changes(after).await?;
+                let last = page.last().copied();
+                Ok::<_, Error>(last.map(|last| (convert::fact_changes(&page), last)))
+            }
+        });
+        Ok(Response::new(Box::pin(pages.map_err(Status::from))))
     }
 
     async fn attest_holder(

@@ -122,6 +122,8 @@ pub struct SealedFactsRow {
     pub submit_time: OffsetDateTime,
     /// When the registry answered.
     pub verify_time: Option<OffsetDateTime>,
+    /// The version of all of this.
+    pub facts_change_time: OffsetDateTime,
 }
 
 /// Returns what is known of the accounts, in their order. An unknown account is left out.
@@ -131,7 +133,8 @@ pub async fn list_facts(
 ) -> Result<Vec<FactsRow>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT accounts.id, persons.state AS "state?", household, sealed_facts AS "sealed_facts?",
-               wrapped_key AS "wrapped_key?", submit_time AS "submit_time?", verify_time
+               wrapped_key AS "wrapped_key?", submit_time AS "submit_time?", verify_time,
+               facts_change_time AS "facts_change_time?"
            FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, position)
            JOIN accounts ON accounts.id = asked.id
            LEFT JOIN (persons JOIN person_keys USING (account_id)) ON persons.account_id = asked.id
@@ -147,17 +150,23 @@ pub async fn list_facts(
                 row.sealed_facts,
                 row.wrapped_key,
                 row.submit_time,
+                row.facts_change_time,
             ) {
-                (Some(text), Some(sealed_facts), Some(wrapped_key), Some(submit_time)) => {
-                    Some(SealedFactsRow {
-                        state: state(&text)?,
-                        household: row.household,
-                        sealed_facts,
-                        wrapped_key,
-                        submit_time,
-                        verify_time: row.verify_time,
-                    })
-                }
+                (
+                    Some(text),
+                    Some(sealed_facts),
+                    Some(wrapped_key),
+                    Some(submit_time),
+                    Some(facts_change_time),
+                ) => Some(SealedFactsRow {
+                    state: state(&text)?,
+                    household: row.household,
+                    sealed_facts,
+                    wrapped_key,
+                    submit_time,
+                    verify_time: row.verify_time,
+                    facts_change_time,
+                }),
                 _ => None,
             };
             Ok(FactsRow {
@@ -166,6 +175,36 @@ pub async fn list_facts(
             })
         })
         .collect()
+}
+
+/// When a person's facts last changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FactChange {
+    /// The version of the facts.
+    pub facts_change_time: OffsetDateTime,
+    /// Whose.
+    pub account_id: Uuid,
+}
+
+/// Lists the persons whose facts changed after a time and account, in that order.
+pub async fn list_fact_changes(
+    connection: &mut PgConnection,
+    after: FactChange,
+    limit: i64,
+) -> Result<Vec<FactChange>, sqlx::Error> {
+    sqlx::query_as!(
+        FactChange,
+        "SELECT facts_change_time, account_id
+         FROM persons
+         WHERE (facts_change_time, account_id) > ($1, $2)
+         ORDER BY facts_change_time, account_id
+         LIMIT $3",
+        after.facts_change_time,
+        after.account_id,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// What a holder is compared with, as stored.

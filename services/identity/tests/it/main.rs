@@ -10,4 +10,5 @@ mod privacy;
 mod registry;
 mod tokens;
 mod verification;
+mod versions;
 mod world;

@@ -93,6 +93,14 @@ impl World {
         World::replica(db, registry, Clock::movable(), signing, previous).await
     }
 
+    /// Starts an identity whose clock stands still.
+    pub(crate) async fn standing(db: PgPool) -> World {
+        let clock =
+            Clock::fixed_at(time::OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000));
+        let registry = Registry::start().await;
+        World::replica(db, registry, clock, TOKEN_KEY, &[]).await
+    }
+
     /// Starts another identity on the same database, registry and clock.
     pub(crate) async fn another(&self) -> World {
         World::replica(

@@ -12,6 +12,7 @@ use crate::{
         person::{Person, PersonState},
         personal::Personal,
     },
+    storage::persons::FactChange,
     tokens::IssuedToken,
 };
 
@@ -83,8 +84,26 @@ impl From<PersonFacts> for pb::PersonFacts {
             region: person.region.unwrap_or_default(),
             household: person.household.unwrap_or_default(),
             facts: person.facts.into_iter().map(pb::Fact::from).collect(),
+            facts_change_time: person.facts_change_time.map(timestamp),
         }
     }
+}
+
+pub(in crate::rpc) fn fact_changes(page: &[FactChange]) -> pb::FactChanges {
+    pb::FactChanges {
+        account_ids: page
+            .iter()
+            .flat_map(|change| change.account_id.into_bytes())
+            .collect(),
+        change_times_unix_micros: page
+            .iter()
+            .map(|change| unix_micros(change.facts_change_time))
+            .collect(),
+    }
+}
+
+fn unix_micros(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
 }
 
 impl From<Fact> for pb::Fact {
