@@ -46,6 +46,24 @@ impl Entrant {
         leaf
     }
 
+    /// Reads the record at the front and returns the bytes after it; `None` if it is cut or no record.
+    pub fn read_record(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (head, rest) = bytes.split_first_chunk()?;
+        let (entrant, has_token) = Self::from_head(head)?;
+        if !has_token {
+            return Some((entrant, rest));
+        }
+        let (token, rest) = rest.split_first_chunk()?;
+        let household = Some(*token);
+        Some((
+            Self {
+                household,
+                ..entrant
+            },
+            rest,
+        ))
+    }
+
     /// Reads the fixed part; the flag tells whether a token follows. `None` if the flag is neither 0 nor 1.
     pub(crate) fn from_head(head: &[u8; HEAD_BYTES]) -> Option<(Self, bool)> {
         let (pseudonym, rest) = head.split_first_chunk::<16>()?;

@@ -33,7 +33,7 @@ pub use self::{
     inclusion::{InclusionProof, ProofBuilder},
     lottery::draw,
     merkle::{EntrantsRoot, Hash, RootBuilder, entrants_root, leaf_hash, node_hash},
-    outcome::{Outcome, Stratum, Verdict},
+    outcome::{OUTCOME_BYTES, Outcome, Stratum, Verdict},
     quota::{
         GROUPS_MAX, Group, QuotaPlan, REGIONS_MAX, RegionPlaces, RegionWeight, Regions,
         RemainderRule,

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::{codec::put_text, merkle::Hash, randomness::Randomness};
 
 /// Bytes of an outcome's record.
-pub(crate) const OUTCOME_BYTES: usize = 5;
+pub const OUTCOME_BYTES: usize = 5;
 
 const RESULT_DOMAIN: &[u8] = b"bekal/result/1";
 const NOT_DRAWN: u8 = 0;
@@ -51,7 +51,8 @@ impl Outcome {
         matches!(self.verdict, Verdict::Won(_))
     }
 
-    pub(crate) fn to_record(self) -> [u8; OUTCOME_BYTES] {
+    /// Returns the record: rank, then the code of the verdict.
+    pub fn to_record(self) -> [u8; OUTCOME_BYTES] {
         let code = match self.verdict {
             Verdict::NotDrawn => NOT_DRAWN,
             Verdict::HouseholdLimit => HOUSEHOLD_LIMIT,
@@ -64,7 +65,7 @@ impl Outcome {
     }
 
     /// Reads a record; `None` if its code is unknown.
-    pub(crate) fn from_record([a, b, c, d, code]: [u8; OUTCOME_BYTES]) -> Option<Self> {
+    pub fn from_record([a, b, c, d, code]: [u8; OUTCOME_BYTES]) -> Option<Self> {
         let verdict = match code {
             NOT_DRAWN => Verdict::NotDrawn,
             HOUSEHOLD_LIMIT => Verdict::HouseholdLimit,

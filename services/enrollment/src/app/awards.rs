@@ -1,4 +1,4 @@
-//! The award: winners become participations, up to 1,000 in one transaction with the event that tells of them. How far it
+//! The award: winners become participations, thousands in one transaction with the events that tell of them. How far it
 //! has come stands in the batch, so that an interrupted award goes on where it was.
 
 use std::sync::Arc;
@@ -34,8 +34,11 @@ use crate::{
     },
 };
 
-/// How many winners one transaction and one event take.
-const CHUNK: i64 = 1_000;
+/// How many winners one transaction takes.
+const CHUNK: i64 = 10_000;
+
+/// How many participations one event tells of.
+const EVENT_CHUNK: usize = 1_000;
 
 impl App {
     /// DRAWN to AWARDED. The work goes on also when the caller leaves; a repeat waits for it and gets its answer.
@@ -51,15 +54,15 @@ impl App {
             return Ok(answer);
         }
         let scheme = self.awardable(batch_id).await?;
-        while self.award_chunk(batch_id, &scheme.scheme).await? {}
+        while self.award_chunk(batch_id, &scheme.scheme, CHUNK).await? {}
         self.finish_award(key, batch_id).await
     }
 
     /// Awards the next chunk; tells whether more may follow. For tests: an award that stops between chunks.
-    pub async fn award_next_chunk(&self, batch_id: &str) -> Result<bool, Error> {
+    pub async fn award_next_chunk(&self, batch_id: &str, winners: i64) -> Result<bool, Error> {
         let _lock = BatchLock::take(&self.db, batch_id).await?;
         let scheme = self.awardable(batch_id).await?;
-        self.award_chunk(batch_id, &scheme.scheme).await
+        self.award_chunk(batch_id, &scheme.scheme, winners).await
     }
 
     async fn awardable(&self, batch_id: &str) -> Result<Arc<StoredScheme>, Error> {
@@ -71,7 +74,12 @@ impl App {
         self.rules.scheme(&mut connection, &batch.scheme_id).await
     }
 
-    async fn award_chunk(&self, batch_id: &str, scheme: &Scheme) -> Result<bool, Error> {
+    async fn award_chunk(
+        &self,
+        batch_id: &str,
+        scheme: &Scheme,
+        limit: i64,
+    ) -> Result<bool, Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let Some((award_time, after_rank)) =
@@ -79,7 +87,7 @@ impl App {
         else {
             return Err(wrong_state(&mut tx, batch_id).await);
         };
-        let winners = storage::draws::list_winners(&mut tx, batch_id, after_rank, CHUNK).await?;
+        let winners = storage::draws::list_winners(&mut tx, batch_id, after_rank, limit).await?;
         let Some(last) = winners.last() else {
             // The time of the award is fixed also when nobody won.
             tx.commit().await?;
@@ -100,8 +108,15 @@ impl App {
         let admitted = admit(&mut tx, &terms, scheme, winners).await?;
         if !admitted.is_empty() {
             storage::participations::insert_all(&mut tx, &terms, &admitted).await?;
-            let event = awarded(&terms, scheme, &admitted);
-            outbox::append(&mut tx, &event.batch, now, &event).await?;
+            let events: Vec<pb::ParticipationsAwarded> = admitted
+                .chunks(EVENT_CHUNK)
+                .map(|chunk| awarded(&terms, scheme, chunk))
+                .collect();
+            let events: Vec<(&str, &pb::ParticipationsAwarded)> = events
+                .iter()
+                .map(|event| (event.batch.as_str(), event))
+                .collect();
+            outbox::append_all(&mut tx, now, &events).await?;
         }
         storage::batches::set_awarded_rank(&mut tx, batch_id, last_rank).await?;
         tx.commit().await?;

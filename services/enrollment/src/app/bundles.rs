@@ -13,9 +13,6 @@ use tokio::sync::mpsc;
 use super::{App, draws::DrawInput};
 use crate::{domain::batch::BatchState, error::Error, storage};
 
-/// How many rows are read at once; some 500 kB.
-const PAGE: i64 = 10_000;
-
 /// The size of a piece; a message may hold 4 MiB.
 const PIECE_BYTES: usize = 256 * 1024;
 
@@ -93,13 +90,14 @@ impl Bundle {
         let mut after = Vec::new();
         loop {
             let mut connection = self.app.db.acquire().await?;
-            let page =
-                storage::draws::list_entrants(&mut connection, &batch.id, &after, PAGE).await?;
+            let runs = storage::draws::list_records(&mut connection, &batch.id, &after).await?;
             drop(connection);
-            let Some(last) = page.last() else { break };
-            after = last.pseudonym.to_vec();
-            for entrant in &page {
-                bundle.entrant(entrant)?;
+            let Some((last, _)) = runs.last() else { break };
+            after.clone_from(last);
+            for (_, records) in &runs {
+                for entrant in storage::draws::entrants(records)? {
+                    bundle.entrant(&entrant)?;
+                }
             }
             if send_full(&sink, pieces, PIECE_BYTES).await.is_err() {
                 return Ok(Err(Gone));
@@ -110,13 +108,14 @@ impl Bundle {
         after.clear();
         loop {
             let mut connection = self.app.db.acquire().await?;
-            let page =
-                storage::draws::list_results(&mut connection, &batch.id, &after, PAGE).await?;
+            let runs = storage::draws::list_results(&mut connection, &batch.id, &after).await?;
             drop(connection);
-            let Some((last, _)) = page.last() else { break };
-            after = last.to_vec();
-            for (_, outcome) in &page {
-                bundle.outcome(outcome)?;
+            let Some((last, _)) = runs.last() else { break };
+            after.clone_from(last);
+            for (_, records) in &runs {
+                for outcome in storage::draws::outcomes(records)? {
+                    bundle.outcome(&outcome)?;
+                }
             }
             if send_full(&sink, pieces, PIECE_BYTES).await.is_err() {
                 return Ok(Err(Gone));

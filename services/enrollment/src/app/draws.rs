@@ -1,16 +1,17 @@
 //! The draw: a function of the commitment and the secrets alone. It is computed from what is fixed, outside of any
 //! transaction, and stored in one.
 
-use std::{pin::pin, sync::Arc, thread};
+use std::{pin::pin, thread};
 
 use chassis::{
     idempotency::{self, RequestKey},
     task,
 };
-use draw::{Commitment, Entrant, Outcome, Reveal};
+use draw::{Commitment, Outcome, Reveal};
 use futures::TryStreamExt;
 use messaging::outbox;
 use proto::enrollment::v1 as pb;
+use sqlx::PgConnection;
 
 use super::{
     App,
@@ -21,9 +22,6 @@ use crate::{
     error::Error,
     storage::{self, locks::BatchLock},
 };
-
-/// How many results one statement inserts.
-const RESULTS_CHUNK: usize = 10_000;
 
 /// What a draw is made of.
 pub(super) struct DrawInput {
@@ -51,8 +49,8 @@ impl App {
             return Ok(answer);
         }
         let input = self.draw_input(batch_id, BatchState::Frozen).await?;
-        let (entrants, outcomes) = self.compute(input).await?;
-        self.store_draw(key, batch_id, &entrants, &outcomes).await
+        let outcomes = self.compute(input).await?;
+        self.store_draw(key, batch_id, &outcomes).await
     }
 
     /// Loads what a batch's draw is made of; the batch is in this state or a later one.
@@ -77,7 +75,7 @@ impl App {
         })
     }
 
-    async fn compute(&self, input: DrawInput) -> Result<(Arc<Vec<Entrant>>, Vec<Outcome>), Error> {
+    async fn compute(&self, input: DrawInput) -> Result<Vec<Outcome>, Error> {
         if input.batch.state != BatchState::Frozen {
             return Err(state_wrong(&input.batch));
         }
@@ -89,31 +87,28 @@ impl App {
         let mut connection = self.db.acquire().await?;
         let capacity = usize::try_from(commitment.entrant_count).unwrap_or_default();
         let mut entrants = Vec::with_capacity(capacity);
-        let mut stream = pin!(storage::draws::stream_entrants(
+        let mut records = pin!(storage::draws::stream_records(
             &mut connection,
             &input.batch.id
         ));
-        while let Some(entrant) = stream.try_next().await? {
-            entrants.push(entrant);
+        while let Some(records) = records.try_next().await? {
+            entrants.extend(storage::draws::entrants(&records)?);
         }
 
-        let entrants = Arc::new(entrants);
-        let listed = Arc::clone(&entrants);
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let drawing = tokio::task::spawn_blocking(move || {
-            draw::draw(&commitment, &randomness, &listed, threads)
+            draw::draw(&commitment, &randomness, &entrants, threads)
         });
-        let outcomes = drawing
+        drawing
             .await
-            .map_err(|_| Error::Broken("a draw panicked"))??;
-        Ok((entrants, outcomes))
+            .map_err(|_| Error::Broken("a draw panicked"))?
+            .map_err(Error::from)
     }
 
     async fn store_draw(
         &self,
         key: RequestKey,
         batch_id: &str,
-        entrants: &[Entrant],
         outcomes: &[Outcome],
     ) -> Result<pb::Batch, Error> {
         let now = self.clock.now();
@@ -126,10 +121,7 @@ impl App {
         if batch.state != BatchState::Frozen {
             return Err(state_wrong(&batch));
         }
-        let results: Vec<(&Entrant, &Outcome)> = entrants.iter().zip(outcomes).collect();
-        for chunk in results.chunks(RESULTS_CHUNK) {
-            storage::draws::insert_results(&mut tx, batch_id, chunk).await?;
-        }
+        store_results(&mut tx, batch_id, outcomes).await?;
         let winners = outcomes.iter().filter(|outcome| outcome.won()).count();
         let drawn_count = i64::try_from(winners).unwrap_or(i64::MAX);
         if !storage::batches::draw(&mut tx, batch_id, drawn_count, now).await? {
@@ -145,6 +137,38 @@ impl App {
         tx.commit().await?;
         self.relay.wake();
         Ok(answer)
+    }
+}
+
+/// Writes the outcomes beside the runs of the list, and the winners.
+async fn store_results(
+    tx: &mut PgConnection,
+    batch_id: &str,
+    mut outcomes: &[Outcome],
+) -> Result<(), Error> {
+    let mut after = Vec::new();
+    loop {
+        let runs = storage::draws::list_runs(tx, batch_id, &after).await?;
+        let Some(last) = runs.last() else { break };
+        after = last.first_pseudonym.clone();
+        let (mut results, mut winners) = (Vec::with_capacity(runs.len()), Vec::new());
+        for run in runs {
+            let count = usize::try_from(run.entrant_count).unwrap_or_default();
+            let (of_run, rest) = outcomes
+                .split_at_checked(count)
+                .ok_or(Error::Broken("a list is longer than its draw"))?;
+            outcomes = rest;
+            winners.extend(run.winners(of_run)?);
+            let records = of_run.iter().flat_map(|outcome| outcome.to_record());
+            results.push((run.first_pseudonym, records.collect()));
+        }
+        storage::draws::insert_results(tx, batch_id, results).await?;
+        storage::draws::insert_winners(tx, batch_id, winners).await?;
+    }
+    if outcomes.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Broken("a draw is longer than its list"))
     }
 }
 

@@ -1,22 +1,24 @@
-//! The freeze: every application is decided on again, the entrants are fixed and committed to.
+//! The freeze: whoever's facts have changed is decided on again, the entrants are fixed and committed to.
 //!
-//! 1. Chunk by chunk: the newest facts from identity, the decisions, one transaction each. An interrupted freeze keeps
-//!    what it has decided a short while ago and goes on from there.
+//! 1. identity tells whose facts changed since the batch opened, and the awards since then tell who became a recipient.
+//!    Where the newest decision rests on other facts than these, it is made again, a thousand applications in one
+//!    transaction. An interrupted freeze finds those that it has decided on unchanged, and goes on with the others.
 //! 2. One transaction: the list of entrants, its root, the signed commitment, the state and the event. Before its commit
 //!    nothing is frozen, after it nothing can be changed.
 
-use std::{collections::HashMap, num::NonZeroU8, pin::pin};
+use std::{collections::HashMap, mem, num::NonZeroU8, pin::pin, sync::Arc};
 
 use chassis::{
     idempotency::{self, RequestKey},
     task,
 };
-use draw::{Commitment, EntrantsRoot, RandomnessSource, Trustee};
-use futures::{TryStreamExt, stream};
+use draw::{Commitment, Entrant, EntrantsRoot, Hash, RandomnessSource, Trustee};
+use futures::{StreamExt, TryStreamExt, stream};
 use messaging::outbox;
 use proto::enrollment::v1 as pb;
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
+use tonic::Status;
 use uuid::Uuid;
 
 use super::{
@@ -31,16 +33,26 @@ use crate::{
         batch::{Batch, BatchState, Freeze, TrusteeShare},
         facts::PersonFacts,
         scheme::Scheme,
+        time_zone::Day,
     },
     error::Error,
-    storage::{self, decisions::AT_FREEZE, locks::BatchLock},
+    storage::{
+        self,
+        decisions::{AT_FREEZE, Stale},
+        draws::{Eligible, EntrantRun, RUNS_MAX},
+        locks::BatchLock,
+    },
 };
-
-/// How old a decision of an interrupted freeze may be to be kept by the next try.
-const KEPT_FOR: Duration = Duration::minutes(10);
 
 /// How many chunks are decided on side by side: while identity answers for one, others are written.
 const CHUNKS_AT_ONCE: usize = 4;
+
+/// How many recipients of another batch are looked up at once.
+const RECIPIENTS_PAGE: i64 = 10_000;
+
+/// How long before the batch opened a change may have begun that was committed after an application saw the facts: a
+/// day, for the longest transaction and for clocks that differ.
+const OVERLAP: Duration = Duration::days(1);
 
 impl App {
     /// CLOSED to FROZEN. The work goes on also when the caller leaves; a repeat waits for it and gets its answer.
@@ -55,83 +67,134 @@ impl App {
         if let Some(answer) = self.earlier_answer(&key).await? {
             return Ok(answer);
         }
-        let rules = self.check_freezable(batch_id).await?;
-        let fresh_after = self.clock.now() - KEPT_FOR;
-        self.decide_again(batch_id, &rules, fresh_after).await?;
-        self.commit_freeze(key, batch_id, &rules.scheme.scheme, fresh_after)
+        let (rules, open_time) = self.check_freezable(batch_id).await?;
+        self.decide_changed(batch_id, &rules, open_time - OVERLAP)
+            .await?;
+        self.decide_new_recipients(batch_id, &rules, open_time - OVERLAP)
+            .await?;
+        self.commit_freeze(key, batch_id, &rules.scheme.scheme)
             .await
     }
 
-    async fn check_freezable(&self, batch_id: &str) -> Result<std::sync::Arc<BatchRules>, Error> {
+    async fn check_freezable(
+        &self,
+        batch_id: &str,
+    ) -> Result<(Arc<BatchRules>, OffsetDateTime), Error> {
         let mut connection = self.db.acquire().await?;
         let batch = get(&mut connection, batch_id).await?;
-        if batch.state != BatchState::Closed {
+        let (BatchState::Closed, Some(open_time)) = (batch.state, batch.open_time) else {
             return Err(state_wrong(&batch));
-        }
+        };
         let shares = storage::shares::list(&mut connection, batch_id).await?;
         check_committed(&batch, &shares)?;
-        self.rules.batch(&mut connection, batch_id).await
+        let rules = self.rules.batch(&mut connection, batch_id).await?;
+        Ok((rules, open_time))
     }
 
-    /// Decides on every application that was not decided on since `fresh_after`, some chunks side by side.
+    /// Decides again on those whose facts are others by now.
+    async fn decide_changed(
+        &self,
+        batch_id: &str,
+        rules: &BatchRules,
+        since: OffsetDateTime,
+    ) -> Result<(), Error> {
+        let mut changes = self
+            .peers
+            .fact_changes(since)
+            .await
+            .map_err(identity_failed)?;
+        while let Some(changes) = changes.next().await {
+            let changes = changes.map_err(identity_failed)?;
+            let mut connection = self.db.acquire().await?;
+            let stale =
+                storage::decisions::list_changed(&mut connection, batch_id, &changes).await?;
+            drop(connection);
+            self.decide_again(batch_id, rules, &stale).await?;
+        }
+        Ok(())
+    }
+
+    /// Decides again on those who have become recipients in another batch.
+    async fn decide_new_recipients(
+        &self,
+        batch_id: &str,
+        rules: &BatchRules,
+        since: OffsetDateTime,
+    ) -> Result<(), Error> {
+        let programme = &rules.scheme.scheme.programme;
+        let mut connection = self.db.acquire().await?;
+        let awarded =
+            storage::participations::list_batches_awarded_since(&mut connection, programme, since)
+                .await?;
+        drop(connection);
+        for other in awarded {
+            let mut after = Uuid::nil();
+            loop {
+                let mut connection = self.db.acquire().await?;
+                let recipients = storage::participations::list_recipients(
+                    &mut connection,
+                    &other,
+                    after,
+                    RECIPIENTS_PAGE,
+                )
+                .await?;
+                let Some((last, _)) = recipients.last() else {
+                    break;
+                };
+                after = *last;
+                let accounts: Vec<Uuid> = recipients.iter().map(|(_, account)| *account).collect();
+                let stale =
+                    storage::decisions::list_new_recipients(&mut connection, batch_id, &accounts)
+                        .await?;
+                drop(connection);
+                self.decide_again(batch_id, rules, &stale).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn decide_again(
         &self,
         batch_id: &str,
         rules: &BatchRules,
-        fresh_after: OffsetDateTime,
+        stale: &[Stale],
     ) -> Result<(), Error> {
-        stream::try_unfold(Uuid::nil(), |after| async move {
-            let chunk = self.next_stale(batch_id, fresh_after, after).await?;
-            let last = chunk.last().map(|(application_id, _)| *application_id);
-            Ok(last.map(|last| (chunk, last)))
-        })
-        .try_for_each_concurrent(CHUNKS_AT_ONCE, |chunk| async move {
-            self.decide_chunk(batch_id, rules, &chunk).await
-        })
-        .await
-    }
-
-    async fn next_stale(
-        &self,
-        batch_id: &str,
-        fresh_after: OffsetDateTime,
-        after: Uuid,
-    ) -> Result<Vec<(Uuid, Uuid)>, Error> {
-        let limit = i64::try_from(FACTS_MAX).unwrap_or(i64::MAX);
-        let mut connection = self.db.acquire().await?;
-        Ok(
-            storage::decisions::list_stale(&mut connection, batch_id, fresh_after, after, limit)
-                .await?,
-        )
+        stream::iter(stale.chunks(FACTS_MAX).map(Ok))
+            .try_for_each_concurrent(CHUNKS_AT_ONCE, |chunk| async move {
+                self.decide_chunk(batch_id, rules, chunk).await
+            })
+            .await
     }
 
     async fn decide_chunk(
         &self,
         batch_id: &str,
         rules: &BatchRules,
-        chunk: &[(Uuid, Uuid)],
+        chunk: &[Stale],
     ) -> Result<(), Error> {
         let scheme = &rules.scheme.scheme;
         let now = self.clock.now();
-        let accounts: Vec<Uuid> = chunk.iter().map(|(_, account_id)| *account_id).collect();
-        let persons = self
-            .peers
-            .facts(&accounts, scheme.time_zone.day_of(now))
-            .await
-            .map_err(|status| Error::Peer {
-                part: "identity",
-                status,
-            })?;
+        let mut by_day: HashMap<Day, Vec<Uuid>> = HashMap::new();
+        for stale in chunk {
+            let day = scheme.time_zone.day_of(stale.apply_time);
+            by_day.entry(day).or_default().push(stale.account_id);
+        }
+        let mut persons = HashMap::with_capacity(chunk.len());
+        for (day, accounts) in by_day {
+            let known = self.peers.facts(&accounts, day).await;
+            persons.extend(known.map_err(identity_failed)?);
+        }
 
+        let accounts: Vec<Uuid> = chunk.iter().map(|stale| stale.account_id).collect();
         let mut tx = self.db.begin().await?;
         let recipients =
             storage::participations::find_recipients(&mut tx, &scheme.programme, &accounts).await?;
         let unknown = PersonFacts::unknown();
-        let decide = |(application_id, account_id): &(Uuid, Uuid)| {
-            let person = persons.get(account_id).unwrap_or(&unknown);
-            let already_recipient = recipients.contains(account_id);
+        let decide = |stale: &Stale| {
+            let person = persons.get(&stale.account_id).unwrap_or(&unknown);
+            let already_recipient = recipients.contains(&stale.account_id);
             let decision = Decision::make(scheme, &rules.groups, person, already_recipient, now);
-            (*application_id, decision)
+            (stale.application_id, decision)
         };
         let decisions: Vec<(Uuid, Decision)> = chunk.iter().map(decide).collect();
         let rows: Vec<(Uuid, &str, &Decision)> = decisions
@@ -149,7 +212,6 @@ impl App {
         key: RequestKey,
         batch_id: &str,
         scheme: &Scheme,
-        fresh_after: OffsetDateTime,
     ) -> Result<pb::Batch, Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -161,12 +223,9 @@ impl App {
         if batch.state != BatchState::Closed {
             return Err(state_wrong(&batch));
         }
-        if storage::decisions::count_stale(&mut tx, batch_id, fresh_after).await? > 0 {
-            return Err(Error::Broken("an application was left out of the freeze"));
-        }
-        storage::draws::insert_entrants(&mut tx, batch_id, &scheme.programme).await?;
+        let (entrant_count, root) = self.list_entrants(&mut tx, &batch, scheme).await?;
         let freeze = self
-            .commit_to_entrants(&mut tx, &batch, scheme, now)
+            .sign_commitment(&mut tx, &batch, scheme, (entrant_count, root), now)
             .await?;
         if !storage::batches::freeze(&mut tx, batch_id, &freeze).await? {
             return Err(state_wrong(&batch));
@@ -184,32 +243,62 @@ impl App {
         Ok(answer)
     }
 
-    /// Computes the root over the stored list and signs the commitment to it.
-    async fn commit_to_entrants(
+    /// Writes the list of a batch and returns its length and its root. It is read by a connection of its own, since the
+    /// transaction's writes what is read.
+    async fn list_entrants(
         &self,
         tx: &mut PgConnection,
         batch: &Batch,
         scheme: &Scheme,
+    ) -> Result<(u64, Hash), Error> {
+        let plan = batch.quota_plan.to_draw().map_err(Error::QuotaMistakes)?;
+        let mut root = EntrantsRoot::new(plan.groups().len());
+        let mut reading = self.db.begin().await?;
+        storage::locks::prepare_large_sort(&mut reading).await?;
+        let mut eligible = pin!(storage::draws::stream_eligible(
+            &mut reading,
+            &batch.id,
+            &scheme.programme
+        ));
+        let (mut run, mut runs) = (EntrantRun::default(), Vec::new());
+        while let Some(eligible) = eligible.try_next().await? {
+            let entrant = entrant(&eligible);
+            root.push(&entrant)?;
+            run.push(&entrant, &eligible);
+            if run.is_full() {
+                runs.push(mem::take(&mut run));
+            }
+            if runs.len() == RUNS_MAX {
+                storage::draws::insert_runs(tx, &batch.id, mem::take(&mut runs)).await?;
+            }
+        }
+        if run != EntrantRun::default() {
+            runs.push(run);
+        }
+        storage::draws::insert_runs(tx, &batch.id, runs).await?;
+        Ok((root.count(), root.root()))
+    }
+
+    /// Signs the commitment to a list.
+    async fn sign_commitment(
+        &self,
+        tx: &mut PgConnection,
+        batch: &Batch,
+        scheme: &Scheme,
+        (entrant_count, root): (u64, Hash),
         now: OffsetDateTime,
     ) -> Result<Freeze, Error> {
         let shares = storage::shares::list(tx, &batch.id).await?;
         check_committed(batch, &shares)?;
         let plan = batch.quota_plan.to_draw().map_err(Error::QuotaMistakes)?;
-        let mut root = EntrantsRoot::new(plan.groups().len());
-        {
-            let mut entrants = pin!(storage::draws::stream_entrants(tx, &batch.id));
-            while let Some(entrant) = entrants.try_next().await? {
-                root.push(&entrant)?;
-            }
-        }
         let trustees = shares.into_iter().map(|share| Trustee {
             name: share.trustee,
             commitment: share.commitment,
         });
         let commitment = Commitment {
             batch: batch.name(),
-            entrant_count: root.count(),
-            root: root.root(),
+            entrant_count,
+            root,
             rule_set_hash: *scheme.rules.hash(),
             plan,
             household_limit: NonZeroU8::new(scheme.household_limit),
@@ -226,6 +315,23 @@ impl App {
             signature: signed.signature.to_vec(),
             public_key: signed.public_key.as_bytes().to_vec(),
         })
+    }
+}
+
+fn entrant(eligible: &Eligible) -> Entrant {
+    Entrant {
+        pseudonym: eligible.pseudonym,
+        region: eligible.region,
+        groups: eligible.groups,
+        household: eligible.household,
+        household_prior: eligible.household_prior,
+    }
+}
+
+fn identity_failed(status: Status) -> Error {
+    Error::Peer {
+        part: "identity",
+        status,
     }
 }
 

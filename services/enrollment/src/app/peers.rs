@@ -1,8 +1,9 @@
 //! The calls to identity, catalog and payout, and what their answers mean here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chassis::{client::Peer, money::Money, names, status};
+use futures::{Stream, StreamExt};
 use prost_types::Timestamp;
 use proto::{
     catalog::v1::{
@@ -10,8 +11,8 @@ use proto::{
         run_service_client::RunServiceClient, seat_hold,
     },
     identity::v1::{
-        BatchGetFactsRequest, PersonFacts as PersonFactsMessage, fact, person,
-        person_service_client::PersonServiceClient,
+        BatchGetFactsRequest, FactChanges, PersonFacts as PersonFactsMessage,
+        StreamFactChangesRequest, fact, person, person_service_client::PersonServiceClient,
     },
     payout::v1::{
         CaptureFundsRequest, FundsHold, HoldFundsRequest, ReleaseFundsRequest, funds_hold,
@@ -34,6 +35,9 @@ pub const FACTS_MAX: usize = 1_000;
 
 /// For how long a seat is held: ample for a saga whose peers are away for a while.
 const SEAT_HOLD: Duration = Duration::minutes(30);
+
+/// The source of the facts that tell of exclusion lists.
+const EXCLUSION_LIST: &str = "exclusion_list";
 
 /// The reasons of peers that a purchase fails with, under the same name.
 const SEATS_TAKEN: &str = "SEATS_TAKEN";
@@ -129,6 +133,27 @@ impl Peers {
             .await?;
         let persons = response.into_inner().persons;
         Ok(persons.into_iter().filter_map(person_facts).collect())
+    }
+
+    /// Streams the accounts whose facts changed after a time, each with the version that they have now.
+    pub async fn fact_changes(
+        &self,
+        after: OffsetDateTime,
+    ) -> Result<impl Stream<Item = Result<Vec<(Uuid, OffsetDateTime)>, Status>> + use<>, Status>
+    {
+        let request = StreamFactChangesRequest {
+            after_time: Some(Timestamp {
+                seconds: after.unix_timestamp(),
+                nanos: 0,
+            }),
+        };
+        let response = PersonServiceClient::new(self.identity.clone())
+            .stream_fact_changes(request)
+            .await?;
+        let changes = |message: Result<FactChanges, Status>| {
+            changes_of(&message?).ok_or_else(|| unreadable("identity").status)
+        };
+        Ok(response.into_inner().map(changes))
     }
 
     /// Holds a seat until some time from now.
@@ -308,11 +333,30 @@ fn time_of(timestamp: Timestamp) -> Option<OffsetDateTime> {
     time.checked_add(Duration::nanoseconds(i64::from(timestamp.nanos)))
 }
 
+fn changes_of(message: &FactChanges) -> Option<Vec<(Uuid, OffsetDateTime)>> {
+    let (ids, []) = message.account_ids.as_chunks::<16>() else {
+        return None;
+    };
+    let times = &message.change_times_unix_micros;
+    if ids.len() != times.len() {
+        return None;
+    }
+    let change = |(id, micros): (&[u8; 16], &i64)| {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(*micros) * 1_000);
+        Some((Uuid::from_bytes(*id), time.ok()?))
+    };
+    ids.iter().zip(times).map(change).collect()
+}
+
 fn person_facts(message: PersonFactsMessage) -> Option<(Uuid, PersonFacts)> {
     let account_id = names::parse_uuid(&message.account, "accounts")?;
     let verified = message.state() == person::State::Verified;
     let mut facts = Facts::default();
+    let mut list_snapshots = BTreeMap::new();
     for fact in message.facts {
+        if let (EXCLUSION_LIST, Some(time)) = (fact.source.as_str(), fact.observe_time) {
+            list_snapshots.insert(fact.name.clone(), time_of(time)?);
+        }
         let value = match fact.value {
             Some(fact::Value::BoolValue(value)) => FactValue::Bool(value),
             Some(fact::Value::IntValue(value)) => FactValue::Int(value),
@@ -326,6 +370,8 @@ fn person_facts(message: PersonFactsMessage) -> Option<(Uuid, PersonFacts)> {
         region: message.region,
         household: <[u8; 16]>::try_from(message.household).ok(),
         facts,
+        change_time: message.facts_change_time.and_then(time_of),
+        list_snapshots,
     };
     Some((account_id, person))
 }

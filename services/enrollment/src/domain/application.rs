@@ -1,5 +1,8 @@
 //! Applications and the decisions on them.
 
+use std::collections::BTreeMap;
+
+use draw::Outcome;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -37,6 +40,14 @@ pub struct Decision {
     pub groups: u32,
     /// The household's pseudonym.
     pub household: Option<[u8; 16]>,
+    /// The version of the facts: whoever finds another one at identity decides on newer facts.
+    pub facts_change_time: Option<OffsetDateTime>,
+    /// The exclusion lists among the facts, with the time of the newest snapshot of each.
+    pub list_snapshots: BTreeMap<String, OffsetDateTime>,
+    /// For the self-test of the draw, as in the public list.
+    pub sex: u8,
+    /// For the self-test of the draw, as in the public list.
+    pub age_band: u8,
     /// When it was made.
     pub time: OffsetDateTime,
 }
@@ -68,8 +79,8 @@ pub struct Application {
     pub facts_hash: Vec<u8>,
     /// When the newest decision was made.
     pub decide_time: OffsetDateTime,
-    /// The position in the order of the draw and whether it won.
-    pub result: Option<(i64, bool)>,
+    /// What the draw said of it.
+    pub result: Option<Outcome>,
 }
 
 impl Decision {
@@ -88,6 +99,15 @@ impl Decision {
             region: person.region_number(),
             groups: groups.bits(&facts),
             household: person.household,
+            facts_change_time: person.change_time,
+            list_snapshots: person
+                .list_snapshots
+                .iter()
+                .filter(|(name, _)| facts.get(name).is_some())
+                .map(|(name, time)| (name.clone(), *time))
+                .collect(),
+            sex: person.sex(),
+            age_band: person.age_band(),
             facts,
             time: now,
         }
@@ -103,8 +123,8 @@ impl Application {
     /// Returns the state.
     pub fn state(&self) -> ApplicationState {
         match self.result {
-            Some((_, true)) => ApplicationState::Drawn,
-            Some((_, false)) => ApplicationState::NotDrawn,
+            Some(outcome) if outcome.won() => ApplicationState::Drawn,
+            Some(_) => ApplicationState::NotDrawn,
             None if self.eligible => ApplicationState::Accepted,
             None => ApplicationState::Refused,
         }
@@ -138,6 +158,7 @@ mod tests {
             region: "32.73".to_owned(),
             household: Some([7; 16]),
             facts,
+            ..PersonFacts::unknown()
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 
 /// The fact that identity has verified the person; every scheme has it.
 pub const VERIFIED: &str = "verified";
@@ -58,6 +59,10 @@ pub struct PersonFacts {
     pub household: Option<[u8; 16]>,
     /// The other facts.
     pub facts: Facts,
+    /// The version of all of this; `None` when identity knows nothing.
+    pub change_time: Option<OffsetDateTime>,
+    /// The facts that tell of exclusion lists, with the time of the newest snapshot of each.
+    pub list_snapshots: BTreeMap<String, OffsetDateTime>,
 }
 
 impl FactValue {
@@ -108,6 +113,8 @@ impl PersonFacts {
             region: String::new(),
             household: None,
             facts: Facts::default(),
+            change_time: None,
+            list_snapshots: BTreeMap::new(),
         }
     }
 
@@ -124,6 +131,29 @@ impl PersonFacts {
     /// Returns the code of the region of the first level, such as `32`.
     pub fn first_level_region(&self) -> &str {
         first_level(&self.region)
+    }
+
+    /// Returns the sex as the public list of a draw shows it: 0 unknown, 1 female, 2 male.
+    pub fn sex(&self) -> u8 {
+        match self.facts.get("sex") {
+            Some(FactValue::Text(sex)) if sex == "FEMALE" => 1,
+            Some(FactValue::Text(sex)) if sex == "MALE" => 2,
+            _ => 0,
+        }
+    }
+
+    /// Returns the band of the age as the public list of a draw shows it: 0 unknown, 1 below 25, then ten years each,
+    /// 6 from 65.
+    pub fn age_band(&self) -> u8 {
+        match self.facts.get("age_years") {
+            Some(FactValue::Int(..=24)) => 1,
+            Some(FactValue::Int(25..=34)) => 2,
+            Some(FactValue::Int(35..=44)) => 3,
+            Some(FactValue::Int(45..=54)) => 4,
+            Some(FactValue::Int(55..=64)) => 5,
+            Some(FactValue::Int(65..)) => 6,
+            _ => 0,
+        }
     }
 
     /// Returns the same code as the number that a draw works with; 0 when there is none.

@@ -225,7 +225,9 @@ impl From<ApplicationView> for pb::Application {
                     .expect("a batch's name is within the limits"),
                 signature: application.signature.to_vec(),
             }),
-            rank: application.result.map_or(0, |(rank, _)| rank),
+            rank: application
+                .result
+                .map_or(0, |outcome| i64::from(outcome.rank)),
             create_time: timestamp(application.create_time),
         }
     }

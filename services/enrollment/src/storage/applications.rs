@@ -1,12 +1,12 @@
 //! The table `applications`, read together with the newest decision and the draw's result.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::fixed;
+use super::{draws, fixed};
 use crate::domain::application::Application;
 
 /// An application that is to be inserted.
@@ -37,8 +37,7 @@ struct ApplicationRow {
     rule_set_hash: Vec<u8>,
     facts_hash: Vec<u8>,
     decide_time: OffsetDateTime,
-    rank: Option<i64>,
-    won: Option<bool>,
+    drawn: bool,
 }
 
 impl ApplicationRow {
@@ -56,9 +55,32 @@ impl ApplicationRow {
             rule_set_hash: self.rule_set_hash,
             facts_hash: self.facts_hash,
             decide_time: self.decide_time,
-            result: self.rank.zip(self.won),
+            result: None,
         })
     }
+}
+
+/// Turns rows into applications and adds what the draws said.
+async fn with_results(
+    connection: &mut PgConnection,
+    rows: Vec<ApplicationRow>,
+) -> Result<Vec<Application>, sqlx::Error> {
+    let mut asked = Vec::new();
+    for row in rows.iter().filter(|row| row.drawn) {
+        asked.push((row.batch_id.as_str(), fixed(row.pseudonym.clone())?));
+    }
+    let outcomes = if asked.is_empty() {
+        HashMap::new()
+    } else {
+        draws::find_outcomes(connection, &asked).await?
+    };
+    rows.into_iter()
+        .map(|row| {
+            let mut application = row.into_application()?;
+            application.result = outcomes.get(&application.pseudonym).copied();
+            Ok(application)
+        })
+        .collect()
 }
 
 /// Inserts applications and returns the ids of those whose person had none for the batch.
@@ -123,18 +145,18 @@ pub async fn find(
         ApplicationRow,
         r#"SELECT a.application_id, a.batch_id, b.scheme_id, a.account_id, a.pseudonym, a.signature, a.create_time,
                   d.eligible AS "eligible!", d.refusals AS "refusals!", d.rule_set_hash AS "rule_set_hash!",
-                  d.facts_hash AS "facts_hash!", d.decide_time AS "decide_time!", r.rank AS "rank?", r.won AS "won?"
+                  d.facts_hash AS "facts_hash!", d.decide_time AS "decide_time!",
+                  b.draw_time IS NOT NULL AS "drawn!"
            FROM applications AS a
            JOIN batches AS b USING (batch_id)
            CROSS JOIN LATERAL (SELECT * FROM decisions WHERE application_id = a.application_id
                                ORDER BY stage DESC LIMIT 1) AS d
-           LEFT JOIN draw_results AS r ON r.batch_id = a.batch_id AND r.pseudonym = a.pseudonym
            WHERE a.application_id = $1"#,
         application_id,
     )
-    .fetch_optional(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    row.map(ApplicationRow::into_application).transpose()
+    Ok(with_results(connection, row).await?.pop())
 }
 
 /// Lists applications of a batch, oldest first; with an account, of this one only.
@@ -149,12 +171,12 @@ pub async fn list_of_batch(
         ApplicationRow,
         r#"SELECT a.application_id, a.batch_id, b.scheme_id, a.account_id, a.pseudonym, a.signature, a.create_time,
                   d.eligible AS "eligible!", d.refusals AS "refusals!", d.rule_set_hash AS "rule_set_hash!",
-                  d.facts_hash AS "facts_hash!", d.decide_time AS "decide_time!", r.rank AS "rank?", r.won AS "won?"
+                  d.facts_hash AS "facts_hash!", d.decide_time AS "decide_time!",
+                  b.draw_time IS NOT NULL AS "drawn!"
            FROM applications AS a
            JOIN batches AS b USING (batch_id)
            CROSS JOIN LATERAL (SELECT * FROM decisions WHERE application_id = a.application_id
                                ORDER BY stage DESC LIMIT 1) AS d
-           LEFT JOIN draw_results AS r ON r.batch_id = a.batch_id AND r.pseudonym = a.pseudonym
            WHERE a.batch_id = $1 AND ($2::uuid IS NULL OR a.account_id = $2) AND a.application_id > $3
            ORDER BY a.application_id
            LIMIT $4"#,
@@ -163,11 +185,9 @@ pub async fn list_of_batch(
         after.unwrap_or(Uuid::nil()),
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    rows.into_iter()
-        .map(ApplicationRow::into_application)
-        .collect()
+    with_results(connection, rows).await
 }
 
 /// Lists an account's applications, oldest first.
@@ -181,12 +201,12 @@ pub async fn list_of_account(
         ApplicationRow,
         r#"SELECT a.application_id, a.batch_id, b.scheme_id, a.account_id, a.pseudonym, a.signature, a.create_time,
                   d.eligible AS "eligible!", d.refusals AS "refusals!", d.rule_set_hash AS "rule_set_hash!",
-                  d.facts_hash AS "facts_hash!", d.decide_time AS "decide_time!", r.rank AS "rank?", r.won AS "won?"
+                  d.facts_hash AS "facts_hash!", d.decide_time AS "decide_time!",
+                  b.draw_time IS NOT NULL AS "drawn!"
            FROM applications AS a
            JOIN batches AS b USING (batch_id)
            CROSS JOIN LATERAL (SELECT * FROM decisions WHERE application_id = a.application_id
                                ORDER BY stage DESC LIMIT 1) AS d
-           LEFT JOIN draw_results AS r ON r.batch_id = a.batch_id AND r.pseudonym = a.pseudonym
            WHERE a.account_id = $1 AND a.application_id > $2
            ORDER BY a.application_id
            LIMIT $3"#,
@@ -194,9 +214,7 @@ pub async fn list_of_account(
         after.unwrap_or(Uuid::nil()),
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    rows.into_iter()
-        .map(ApplicationRow::into_application)
-        .collect()
+    with_results(connection, rows).await
 }

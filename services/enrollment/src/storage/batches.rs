@@ -278,12 +278,13 @@ pub async fn award(tx: &mut PgConnection, batch_id: &str) -> Result<bool, sqlx::
 
 /// Counts a batch's applications by outcome.
 pub async fn funnel(connection: &mut PgConnection, batch_id: &str) -> Result<Funnel, sqlx::Error> {
-    // Before the freeze the first decision counts, from then on the second.
+    // The newest decision counts: the second where the freeze made one.
     let counts = sqlx::query!(
         r#"SELECT (SELECT count(*) FROM applications WHERE batch_id = $1) AS "applied!",
-                  (SELECT count(*) FROM decisions
+                  (SELECT count(*) FROM decisions AS d
                    WHERE batch_id = $1 AND NOT eligible
-                     AND stage = CASE WHEN batches.freeze_time IS NULL THEN 1 ELSE 2 END) AS "refused!",
+                     AND NOT EXISTS (SELECT FROM decisions AS n
+                                     WHERE n.application_id = d.application_id AND n.stage > d.stage)) AS "refused!",
                   coalesce(entrant_count, 0) AS "entrants!",
                   coalesce(drawn_count, 0) AS "drawn!"
            FROM batches
@@ -294,10 +295,11 @@ pub async fn funnel(connection: &mut PgConnection, batch_id: &str) -> Result<Fun
     .await?;
     let reasons = sqlx::query!(
         r#"SELECT reason AS "reason!", count(*) AS "count!"
-           FROM decisions
+           FROM decisions AS d
            CROSS JOIN unnest(refusals) AS reason
            WHERE batch_id = $1 AND NOT eligible
-             AND stage = (SELECT CASE WHEN freeze_time IS NULL THEN 1 ELSE 2 END FROM batches WHERE batch_id = $1)
+             AND NOT EXISTS (SELECT FROM decisions AS n
+                             WHERE n.application_id = d.application_id AND n.stage > d.stage)
            GROUP BY reason"#,
         batch_id,
     )

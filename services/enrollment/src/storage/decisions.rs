@@ -24,17 +24,22 @@ pub async fn insert_all(
     }
     sqlx::query!(
         "INSERT INTO decisions (application_id, stage, batch_id, eligible, rule_set_hash, facts, facts_hash, refusals,
-                                region, groups, household, decide_time)
+                                region, groups, household, facts_change_time, list_snapshots, sex, age_band,
+                                decide_time)
          SELECT application_id, $1, batch_id, refusals = '', rule_set_hash, facts, facts_hash,
-                string_to_array(refusals, ','), region, groups, household, decide_time
+                string_to_array(refusals, ','), region, groups, household, facts_change_time, list_snapshots, sex,
+                age_band, decide_time
          FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::jsonb[], $6::bytea[], $7::text[], $8::bigint[],
-                     $9::bigint[], $10::bytea[], $11::timestamptz[])
+                     $9::bigint[], $10::bytea[], $11::timestamptz[], $12::jsonb[], $13::smallint[], $14::smallint[],
+                     $15::timestamptz[])
               AS new (application_id, batch_id, rule_set_hash, facts, facts_hash, refusals, region, groups, household,
-                      decide_time)
+                      facts_change_time, list_snapshots, sex, age_band, decide_time)
          ON CONFLICT (application_id, stage) DO UPDATE
          SET eligible = excluded.eligible, rule_set_hash = excluded.rule_set_hash, facts = excluded.facts,
              facts_hash = excluded.facts_hash, refusals = excluded.refusals, region = excluded.region,
-             groups = excluded.groups, household = excluded.household, decide_time = excluded.decide_time",
+             groups = excluded.groups, household = excluded.household,
+             facts_change_time = excluded.facts_change_time, list_snapshots = excluded.list_snapshots,
+             sex = excluded.sex, age_band = excluded.age_band, decide_time = excluded.decide_time",
         stage,
         &rows.application_ids,
         &rows.batch_ids,
@@ -45,6 +50,10 @@ pub async fn insert_all(
         &rows.regions,
         &rows.groups,
         &rows.households as &[Option<Vec<u8>>],
+        &rows.facts_change_times as &[Option<OffsetDateTime>],
+        &rows.list_snapshots,
+        &rows.sexes,
+        &rows.age_bands,
         &rows.decide_times,
     )
     .execute(tx)
@@ -63,6 +72,10 @@ struct Rows {
     regions: Vec<i64>,
     groups: Vec<i64>,
     households: Vec<Option<Vec<u8>>>,
+    facts_change_times: Vec<Option<OffsetDateTime>>,
+    list_snapshots: Vec<serde_json::Value>,
+    sexes: Vec<i16>,
+    age_bands: Vec<i16>,
     decide_times: Vec<OffsetDateTime>,
 }
 
@@ -85,55 +98,76 @@ impl Rows {
         self.groups.push(i64::from(decision.groups));
         self.households
             .push(decision.household.map(|household| household.to_vec()));
+        self.facts_change_times.push(decision.facts_change_time);
+        let snapshots = decision.list_snapshots.iter().map(|(list, time)| {
+            let micros = time.unix_timestamp_nanos() / 1_000;
+            (list.clone(), serde_json::json!(micros as i64))
+        });
+        self.list_snapshots
+            .push(serde_json::Value::Object(snapshots.collect()));
+        self.sexes.push(i16::from(decision.sex));
+        self.age_bands.push(i16::from(decision.age_band));
         self.decide_times.push(decision.time);
         Ok(())
     }
 }
 
-/// Lists applications of a batch that the freeze has not decided on since `fresh_after`, by id.
-pub async fn list_stale(
-    connection: &mut PgConnection,
-    batch_id: &str,
-    fresh_after: OffsetDateTime,
-    after: Uuid,
-    limit: i64,
-) -> Result<Vec<(Uuid, Uuid)>, sqlx::Error> {
-    let rows = sqlx::query!(
-        "SELECT application_id, account_id
-         FROM applications AS a
-         WHERE batch_id = $1 AND application_id > $2
-           AND NOT EXISTS (SELECT FROM decisions AS d
-                           WHERE d.application_id = a.application_id AND stage = 2 AND decide_time > $3)
-         ORDER BY application_id
-         LIMIT $4",
-        batch_id,
-        after,
-        fresh_after,
-        limit,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.application_id, row.account_id))
-        .collect())
+/// An application that is to be decided on again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// The application.
+    pub application_id: Uuid,
+    /// Whose.
+    pub account_id: Uuid,
+    /// When the person applied: ages are those of that day.
+    pub apply_time: OffsetDateTime,
 }
 
-/// Counts applications that the freeze has not decided on since `fresh_after`.
-pub async fn count_stale(
-    tx: &mut PgConnection,
+/// Returns those applications of these accounts whose newest decision rests on another version of the facts.
+pub async fn list_changed(
+    connection: &mut PgConnection,
     batch_id: &str,
-    fresh_after: OffsetDateTime,
-) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!"
-           FROM applications AS a
-           WHERE batch_id = $1
-             AND NOT EXISTS (SELECT FROM decisions AS d
-                             WHERE d.application_id = a.application_id AND stage = 2 AND decide_time > $2)"#,
+    changes: &[(Uuid, OffsetDateTime)],
+) -> Result<Vec<Stale>, sqlx::Error> {
+    let (account_ids, change_times): (Vec<Uuid>, Vec<OffsetDateTime>) =
+        changes.iter().copied().unzip();
+    sqlx::query_as!(
+        Stale,
+        r#"SELECT a.application_id, a.account_id, a.create_time AS apply_time
+           FROM unnest($2::uuid[], $3::timestamptz[]) AS change (account_id, change_time)
+           JOIN applications AS a ON a.batch_id = $1 AND a.account_id = change.account_id
+           CROSS JOIN LATERAL (SELECT facts_change_time FROM decisions
+                               WHERE application_id = a.application_id
+                               ORDER BY stage DESC
+                               LIMIT 1) AS d
+           WHERE d.facts_change_time IS DISTINCT FROM change.change_time"#,
         batch_id,
-        fresh_after,
+        &account_ids,
+        &change_times,
     )
-    .fetch_one(tx)
+    .fetch_all(connection)
+    .await
+}
+
+/// Returns those applications of these accounts, recipients by now, whose newest decision does not know that.
+pub async fn list_new_recipients(
+    connection: &mut PgConnection,
+    batch_id: &str,
+    account_ids: &[Uuid],
+) -> Result<Vec<Stale>, sqlx::Error> {
+    sqlx::query_as!(
+        Stale,
+        r#"SELECT a.application_id, a.account_id, a.create_time AS apply_time
+           FROM applications AS a
+           CROSS JOIN LATERAL (SELECT facts FROM decisions
+                               WHERE application_id = a.application_id
+                               ORDER BY stage DESC
+                               LIMIT 1) AS d
+           WHERE a.batch_id = $1 AND a.account_id = ANY($2)
+             AND NOT coalesce((d.facts ->> 'already_recipient')::boolean, false)"#,
+        batch_id,
+        account_ids,
+    )
+    .fetch_all(connection)
     .await
 }

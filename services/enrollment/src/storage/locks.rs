@@ -25,6 +25,18 @@ impl BatchLock {
     }
 }
 
+/// Gives a transaction that sorts a whole batch the memory for it, and no limit of time.
+pub async fn prepare_large_sort(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "SELECT set_config('work_mem', '256MB', true) AS memory,
+                -- Compiling the query costs more than it gains for one pass.
+                set_config('jit', 'off', true) AS jit",
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    lift_time_limits(tx).await
+}
+
 /// Lifts the limits of time from a long transaction, until it ends.
 pub async fn lift_time_limits(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(

@@ -113,6 +113,48 @@ pub async fn insert_all(
     Ok(())
 }
 
+/// Lists the batches of a programme that were awarded from a time on.
+pub async fn list_batches_awarded_since(
+    connection: &mut PgConnection,
+    programme: &str,
+    since: OffsetDateTime,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT batch_id
+         FROM batches JOIN schemes USING (scheme_id)
+         WHERE programme = $1 AND award_time >= $2",
+        programme,
+        since,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Lists the recipients of a batch after a participation, each with the participation.
+pub async fn list_recipients(
+    connection: &mut PgConnection,
+    batch_id: &str,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<(Uuid, Uuid)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT participation_id, account_id
+         FROM participations
+         WHERE batch_id = $1 AND participation_id > $2
+         ORDER BY participation_id
+         LIMIT $3",
+        batch_id,
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.participation_id, row.account_id))
+        .collect())
+}
+
 /// Returns which of these accounts take or took part in a programme.
 pub async fn find_recipients(
     connection: &mut PgConnection,

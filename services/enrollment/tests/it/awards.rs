@@ -51,7 +51,7 @@ async fn an_award_is_told_in_chunks_and_goes_on_after_an_interruption(db: PgPool
     world.drawn(&batch).await;
 
     // A replica that dies after its first chunk.
-    assert!(world.app.award_next_chunk("48").await.unwrap());
+    assert!(world.app.award_next_chunk("48", 1_000).await.unwrap());
     assert_eq!(
         world.get_batch(&batch).await.state(),
         pb::batch::State::Drawn

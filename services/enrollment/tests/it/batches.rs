@@ -321,8 +321,10 @@ async fn no_statement_moves_a_batch_out_of_order(db: PgPool) {
         "UPDATE batches SET entrant_count = 7",
         "UPDATE batches SET quota_plan = '{}'",
         "DELETE FROM batches",
-        "DELETE FROM entrants",
-        "UPDATE entrants SET household_prior = 0",
+        "DELETE FROM entrant_runs",
+        "UPDATE entrant_runs SET regions = ''",
+        "INSERT INTO entrant_runs
+         SELECT '48', '\\xff', 1, '\\xff', decode(repeat('00', 16), 'hex'), decode(repeat('00', 16), 'hex'), ''",
         "UPDATE decisions SET eligible = true",
         "DELETE FROM decisions",
         "TRUNCATE applications CASCADE",

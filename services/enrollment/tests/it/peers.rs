@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
+    vec::IntoIter,
 };
 
 use chassis::{names, status::Refusal};
@@ -11,13 +12,13 @@ use prost_types::Timestamp;
 use proto::{
     catalog::v1::{self as catalog, SeatHold, run_service_server::RunService, seat_hold},
     identity::v1::{
-        self as identity, Fact, PersonFacts, fact, person, person_service_server::PersonService,
-        token_service_server::TokenService,
+        self as identity, Fact, FactChanges, PersonFacts, fact, person,
+        person_service_server::PersonService, token_service_server::TokenService,
     },
     payout::v1::{self as payout, FundsHold, funds_hold, funds_service_server::FundsService},
     r#type::v1::Money,
 };
-use time::OffsetDateTime;
+use time::{OffsetDateTime, macros::datetime};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
@@ -45,6 +46,7 @@ pub(crate) struct FakeRun {
 #[derive(Default)]
 struct State {
     persons: HashMap<String, PersonFacts>,
+    change_count: i64,
     facts_calls: Vec<usize>,
     runs: HashMap<String, FakeRun>,
     seats: HashMap<String, SeatHold>,
@@ -108,13 +110,20 @@ impl Peers {
         self.state().away.clear();
     }
 
+    /// Adds a person or changes what is known of them. Each time is another version, later than any clock of a test.
     pub(crate) fn add_person(&self, account: Uuid, person: PersonFacts) {
+        let mut state = self.state();
+        state.change_count += 1;
         let name = names::format("accounts", account);
         let person = PersonFacts {
             account: name.clone(),
+            facts_change_time: Some(Timestamp {
+                seconds: datetime!(2100-01-01 00:00 UTC).unix_timestamp() + state.change_count,
+                nanos: 123_456_000,
+            }),
             ..person
         };
-        self.state().persons.insert(name, person);
+        state.persons.insert(name, person);
     }
 
     /// How many accounts each call asked about.
@@ -238,6 +247,7 @@ fn is_taken(hold: &SeatHold) -> bool {
 /// A person whom every shipped scheme admits.
 pub(crate) fn person() -> PersonFacts {
     PersonFacts {
+        facts_change_time: None,
         account: String::new(),
         state: person::State::Verified.into(),
         region: "32.73".to_owned(),
@@ -337,6 +347,29 @@ impl PersonService for Peers {
             Ok(identity::BatchGetFactsResponse {
                 persons: persons.collect(),
             })
+        })
+    }
+
+    type StreamFactChangesStream = tokio_stream::Iter<IntoIter<Result<FactChanges, Status>>>;
+
+    async fn stream_fact_changes(
+        &self,
+        request: Request<identity::StreamFactChangesRequest>,
+    ) -> Result<Response<Self::StreamFactChangesStream>, Status> {
+        let after = request.into_inner().after_time.unwrap();
+        self.answer("StreamFactChanges", |state| {
+            let mut changes = FactChanges::default();
+            for person in state.persons.values() {
+                let time = person.facts_change_time.unwrap();
+                if time.seconds > after.seconds {
+                    let id = names::parse_uuid(&person.account, "accounts").unwrap();
+                    changes.account_ids.extend_from_slice(id.as_bytes());
+                    changes
+                        .change_times_unix_micros
+                        .push(time.seconds * 1_000_000 + i64::from(time.nanos) / 1_000);
+                }
+            }
+            Ok(tokio_stream::iter(vec![Ok(changes)]))
         })
     }
 
