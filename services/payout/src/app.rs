@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use chassis::{Clock, client::Peer, gather::Gatherer, task::Tasks};
-use messaging::Relay;
+use messaging::{HandleError, Relay};
 use proto::identity::v1::person_service_client::PersonServiceClient;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
     domain::{disbursement::InquiryPlan, hold::HoldCommand},
     rail::Rail,
+    storage::{self, participation_funds::FundsRow},
     vault::Vault,
 };
 
@@ -18,6 +20,7 @@ pub mod ledger;
 
 pub mod treasury;
 
+pub mod freezes;
 pub mod funding;
 pub mod holds;
 pub mod returns;
@@ -103,6 +106,30 @@ impl App {
     pub fn db(&self) -> &PgPool {
         &self.db
     }
+}
+
+/// Locks the funds of a batch's participations.
+///
+/// # Errors
+/// `Missing` when one is not funded yet. `Reject` when one belongs to another batch.
+async fn lock_of_batch(
+    tx: &mut PgConnection,
+    batch: &str,
+    participation_ids: &[Uuid],
+) -> Result<Vec<FundsRow>, HandleError> {
+    let rows = storage::participation_funds::lock_all(tx, participation_ids).await?;
+    if rows.len() < participation_ids.len() {
+        let missing = participation_ids.len() - rows.len();
+        return Err(HandleError::Missing(format!(
+            "the funds of {missing} participations of {batch}"
+        )));
+    }
+    if rows.iter().any(|row| row.funds.batch != batch) {
+        return Err(HandleError::Reject(format!(
+            "a participation does not belong to {batch}"
+        )));
+    }
+    Ok(rows)
 }
 
 /// A deadlock or a serialization failure: the same transaction may succeed at once.

@@ -132,6 +132,15 @@ fn hold(refusal: HoldRefusal) -> Refusal {
                 names::format("participations", participation_id),
             )
         }
+        HoldRefusal::ParticipationFrozen { participation_id } => own(
+            Code::FailedPrecondition,
+            ErrorReason::ParticipationFrozen,
+            text,
+        )
+        .with(
+            "participation",
+            names::format("participations", participation_id),
+        ),
         HoldRefusal::BalanceInsufficient { available } => own(
             Code::FailedPrecondition,
             ErrorReason::BalanceInsufficient,

@@ -53,6 +53,8 @@ pub const SUBSCRIPTIONS: &[Subscription] = &[Subscription {
     types: &[
         "bekal.enrollment.v1.ParticipationsAwarded",
         "bekal.enrollment.v1.ParticipationsRevoked",
+        "bekal.enrollment.v1.ParticipationsFrozen",
+        "bekal.enrollment.v1.ParticipationsUnfrozen",
         "bekal.enrollment.v1.CertificateIssued",
         "bekal.enrollment.v1.ReviewCreated",
     ],
@@ -87,6 +89,31 @@ impl Handler for Events {
             let revoke_time = time_of(revoked.revoke_time).unwrap_or(event.time);
             self.app
                 .on_participations_revoked(tx, batch, &participation_ids, revoke_time)
+                .await
+        } else if event.is::<enrollment_pb::ParticipationsFrozen>() {
+            let frozen: enrollment_pb::ParticipationsFrozen = event.decode()?;
+            let batch = batch_name(&frozen.batch)?;
+            let participation_ids = participation_ids(&frozen.participations)?;
+            if frozen.reason.is_empty() {
+                return Err(reject("reason".to_owned()));
+            }
+            let freeze_time = time_of(frozen.freeze_time).unwrap_or(event.time);
+            self.app
+                .on_participations_frozen(
+                    tx,
+                    batch,
+                    &participation_ids,
+                    &frozen.reason,
+                    freeze_time,
+                )
+                .await
+        } else if event.is::<enrollment_pb::ParticipationsUnfrozen>() {
+            let unfrozen: enrollment_pb::ParticipationsUnfrozen = event.decode()?;
+            let batch = batch_name(&unfrozen.batch)?;
+            let participation_ids = participation_ids(&unfrozen.participations)?;
+            let unfreeze_time = time_of(unfrozen.unfreeze_time).unwrap_or(event.time);
+            self.app
+                .on_participations_unfrozen(tx, batch, &participation_ids, unfreeze_time)
                 .await
         } else if event.is::<enrollment_pb::CertificateIssued>() {
             let issued: enrollment_pb::CertificateIssued = event.decode()?;

@@ -10,6 +10,9 @@
 //! 5. A definite answer is written as in 3. "Not found" is believed after the cut-off alone: the line is marked as SENT,
 //!    committed, and sent again under the same reference, of which the rail pays one at most.
 //!
+//! Lines of frozen participations are skipped where a line is marked as SENT, in 1 and 5, under the lock of the
+//! participation's funds: they stay APPROVED or UNKNOWN, and are met there again when that is lifted.
+//!
 //! Several replicas work side by side: a claim skips what another has locked, and a result is written only where the
 //! line is still undecided and in the same attempt.
 
@@ -27,7 +30,10 @@ use crate::{
         rail::{InquiryAnswer, PaymentAnswer, PaymentOrder},
     },
     error::Error,
-    storage::disbursements::orders::{self, Destination},
+    storage::{
+        self,
+        disbursements::orders::{self, Destination},
+    },
 };
 
 mod results;
@@ -168,22 +174,21 @@ impl App {
     }
 
     /// Sends lines again that the rail does not know, if their cut-off has passed.
-    async fn resend(&self, lines: Vec<Disbursement>) -> Result<(), Error> {
+    async fn resend(&self, mut lines: Vec<Disbursement>) -> Result<(), Error> {
         let plan = self.payments.inquiry_plan;
         let now = self.clock.now();
-        let again: Vec<(Uuid, i32)> = lines
-            .iter()
-            .filter(|line| {
-                line.send_time
-                    .is_some_and(|send_time| plan.may_resend(now, send_time))
-            })
-            .map(|line| (line.id, line.attempt))
-            .collect();
-        if again.is_empty() {
+        lines.retain(|line| {
+            line.send_time
+                .is_some_and(|send_time| plan.may_resend(now, send_time))
+        });
+        if lines.is_empty() {
             return Ok(());
         }
+        let again: Vec<(Uuid, i32)> = lines.iter().map(|line| (line.id, line.attempt)).collect();
+        let participation_ids: Vec<Uuid> = lines.iter().map(|line| line.participation_id).collect();
         let next_inquiry_time = plan.next_inquiry(now, 0, now);
         let mut tx = self.db.begin().await?;
+        storage::participation_funds::lock_all(&mut tx, &participation_ids).await?;
         let lines = orders::set_resent(&mut tx, &again, now, next_inquiry_time).await?;
         tx.commit().await?;
         tracing::info!(

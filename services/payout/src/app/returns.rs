@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     App,
     ledger::{book_lines, close_book, first_refusal, open_book},
+    lock_of_batch,
 };
 use crate::{
     domain::{
@@ -27,7 +28,7 @@ use crate::{
 
 impl App {
     /// Takes back what revoked participations of a batch have not spent: the available training balance and all that is
-    /// left of the commitment. Payments that were not sent are cancelled. What is held for a purchase under way stays
+    /// left of the commitment, frozen or not. Payments that were not sent are cancelled. What is held for a purchase under way stays
     /// held; when it is released, it goes back as well.
     ///
     /// # Errors
@@ -40,18 +41,7 @@ impl App {
         revoke_time: OffsetDateTime,
     ) -> Result<(), HandleError> {
         let now = self.clock.now();
-        let rows = storage::participation_funds::lock_all(tx, participation_ids).await?;
-        if rows.len() < participation_ids.len() {
-            let missing = participation_ids.len() - rows.len();
-            return Err(HandleError::Missing(format!(
-                "the funds of {missing} participations of {batch}"
-            )));
-        }
-        if rows.iter().any(|row| row.funds.batch != batch) {
-            return Err(HandleError::Reject(format!(
-                "a participation does not belong to {batch}"
-            )));
-        }
+        let rows = lock_of_batch(tx, batch, participation_ids).await?;
         let open: Vec<_> = rows.iter().filter(|row| !row.funds.is_returned).collect();
         let Some(currency) = open.first().map(|row| row.funds.zero.currency()) else {
             return Ok(());

@@ -64,6 +64,8 @@ pub struct HolderFunds {
     pub zero: Money,
     /// Whether its money went back.
     pub is_returned: bool,
+    /// Whether nothing new is held for it.
+    pub is_frozen: bool,
 }
 
 /// Why a command is refused.
@@ -75,6 +77,12 @@ pub enum HoldRefusal {
     /// The participation is not funded, or its money went back.
     #[error("the participation has no training balance")]
     BalanceNotFound {
+        /// The participation.
+        participation_id: Uuid,
+    },
+    /// The participation is frozen.
+    #[error("the participation is frozen")]
+    ParticipationFrozen {
         /// The participation.
         participation_id: Uuid,
     },
@@ -148,6 +156,11 @@ impl HoldTerms {
                 participation_id: self.participation_id,
             });
         };
+        if funds.is_frozen {
+            return Decision::Refuse(HoldRefusal::ParticipationFrozen {
+                participation_id: self.participation_id,
+            });
+        }
         if self.amount.currency() != funds.zero.currency() {
             let currency_code = funds.zero.currency().code();
             return Decision::Refuse(HoldRefusal::CurrencyMismatched { currency_code });
@@ -263,6 +276,7 @@ mod tests {
             batch: "batches/1".to_owned(),
             zero: Money::from_stored(0, "IDR").unwrap(),
             is_returned,
+            is_frozen: false,
         }
     }
 
@@ -398,6 +412,33 @@ mod tests {
             HoldCommand::Capture(terms(5).id).decide(None, None),
             Decision::Refuse(HoldRefusal::NotFound(terms(5).id))
         );
+    }
+
+    #[test]
+    fn a_frozen_participation_gets_no_hold_and_ends_what_it_has() {
+        let frozen = HolderFunds {
+            is_frozen: true,
+            ..funds(false)
+        };
+        let held = known(5, HoldState::Held);
+        let refused = Decision::Refuse(HoldRefusal::ParticipationFrozen {
+            participation_id: terms(5).participation_id,
+        });
+
+        for amount in [0, 5] {
+            assert_eq!(
+                HoldCommand::Hold(terms(amount)).decide(None, Some(&frozen)),
+                refused
+            );
+        }
+        assert_eq!(
+            HoldCommand::Hold(terms(5)).decide(Some(&held), Some(&frozen)),
+            Decision::Unchanged
+        );
+        let captured = HoldCommand::Capture(held.terms.id).decide(Some(&held), Some(&frozen));
+        let released = HoldCommand::Release(terms(5)).decide(Some(&held), Some(&frozen));
+        assert_eq!(state_and_lines(captured), (HoldState::Captured, 1));
+        assert_eq!(state_and_lines(released), (HoldState::Released, 1));
     }
 
     #[test]

@@ -184,7 +184,7 @@ pub async fn in_flight_minor(
 }
 
 /// Locks the READY payments of a currency that are due, the longest due first, and returns their ids and amounts. Those
-/// that another transaction has locked are left to it.
+/// that another transaction has locked are left to it, those of frozen participations wait.
 pub async fn claim_ready(
     tx: &mut PgConnection,
     currency: Currency,
@@ -192,12 +192,13 @@ pub async fn claim_ready(
     limit: i64,
 ) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
     let rows = sqlx::query!(
-        "SELECT id, amount_minor
+        "SELECT disbursements.id, amount_minor
          FROM disbursements
-         WHERE state = 'READY' AND currency = $1 AND due_time <= $2
-         ORDER BY due_time, id
+         JOIN participation_funds AS funds ON funds.participation_id = disbursements.participation_id
+         WHERE state = 'READY' AND disbursements.currency = $1 AND due_time <= $2 AND funds.freeze_time IS NULL
+         ORDER BY due_time, disbursements.id
          LIMIT $3
-         FOR NO KEY UPDATE SKIP LOCKED",
+         FOR NO KEY UPDATE OF disbursements SKIP LOCKED",
         currency.code(),
         now,
         limit,

@@ -19,7 +19,7 @@ pub struct FundsRow {
     pub participation_id: Uuid,
     /// The person's account.
     pub account_id: Uuid,
-    /// Batch, currency, and whether the money went back.
+    /// Batch, currency, and whether the money went back or stands still.
     pub funds: HolderFunds,
 }
 
@@ -62,7 +62,7 @@ pub async fn lock_all(
     participation_ids: &[Uuid],
 ) -> Result<Vec<FundsRow>, sqlx::Error> {
     let rows = sqlx::query!(
-        "SELECT participation_id, account_id, batch, currency, return_time
+        "SELECT participation_id, account_id, batch, currency, return_time, freeze_time
          FROM participation_funds
          WHERE participation_id = ANY($1::uuid[])
          ORDER BY participation_id
@@ -80,6 +80,7 @@ pub async fn lock_all(
                     batch: row.batch,
                     zero: money(0, &row.currency)?,
                     is_returned: row.return_time.is_some(),
+                    is_frozen: row.freeze_time.is_some(),
                 },
             })
         })
@@ -109,7 +110,7 @@ pub async fn find(
     participation_id: Uuid,
 ) -> Result<Option<FundsRow>, sqlx::Error> {
     let row = sqlx::query!(
-        "SELECT participation_id, account_id, batch, currency, return_time
+        "SELECT participation_id, account_id, batch, currency, return_time, freeze_time
          FROM participation_funds
          WHERE participation_id = $1",
         participation_id,
@@ -124,6 +125,7 @@ pub async fn find(
                 batch: row.batch,
                 zero: money(0, &row.currency)?,
                 is_returned: row.return_time.is_some(),
+                is_frozen: row.freeze_time.is_some(),
             },
         })
     })
@@ -140,6 +142,49 @@ pub async fn set_returned(
         "UPDATE participation_funds SET return_time = $2 WHERE participation_id = ANY($1::uuid[])",
         participation_ids,
         return_time,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Freezes participations, and returns those that it has frozen: an earlier freeze than the one in force, or than the last
+/// unfreezing, changes nothing.
+pub async fn set_frozen(
+    tx: &mut PgConnection,
+    participation_ids: &[Uuid],
+    reason: &str,
+    freeze_time: OffsetDateTime,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "UPDATE participation_funds
+         SET freeze_time = $3, freeze_reason = $2
+         WHERE participation_id = ANY($1::uuid[])
+           AND (freeze_time IS NULL OR freeze_time < $3)
+           AND (unfreeze_time IS NULL OR unfreeze_time <= $3)
+         RETURNING participation_id",
+        participation_ids,
+        reason,
+        freeze_time,
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Unfreezes participations that were not frozen at that time or later.
+pub async fn set_unfrozen(
+    tx: &mut PgConnection,
+    participation_ids: &[Uuid],
+    unfreeze_time: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE participation_funds
+         SET unfreeze_time = $2,
+             freeze_time = CASE WHEN freeze_time >= $2 THEN freeze_time END,
+             freeze_reason = CASE WHEN freeze_time >= $2 THEN freeze_reason END
+         WHERE participation_id = ANY($1::uuid[]) AND (unfreeze_time IS NULL OR unfreeze_time < $2)",
+        participation_ids,
+        unfreeze_time,
     )
     .execute(tx)
     .await?;

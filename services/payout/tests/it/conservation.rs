@@ -29,6 +29,8 @@ enum Step {
     Link(usize),
     CompleteAndLink(usize),
     Revoke(usize),
+    Freeze(usize),
+    Unfreeze(usize),
     Batch,
     Approve,
     Send(Option<Fault>),
@@ -54,6 +56,8 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => (0..100_usize).prop_map(Step::Link),
         3 => (0..100_usize).prop_map(Step::CompleteAndLink),
         1 => (0..100_usize).prop_map(Step::Revoke),
+        1 => (0..100_usize).prop_map(Step::Freeze),
+        2 => (0..100_usize).prop_map(Step::Unfreeze),
         2 => Just(Step::Batch),
         2 => Just(Step::Approve),
         3 => faults.prop_map(Step::Send),
@@ -119,6 +123,16 @@ async fn take(world: &World, known: &mut Known, step: Step) {
         Step::Revoke(who) => {
             if let Some(person) = person(known, who) {
                 world.deliver(&revoked(&[person])).await.unwrap();
+            }
+        }
+        Step::Freeze(who) => {
+            if let Some(person) = person(known, who) {
+                world.freeze(&[person]).await;
+            }
+        }
+        Step::Unfreeze(who) => {
+            if let Some(person) = person(known, who) {
+                world.unfreeze(&[person]).await;
             }
         }
         Step::Batch => {

@@ -11,6 +11,7 @@ mod awards;
 mod bank;
 mod conservation;
 mod disbursements;
+mod freezes;
 mod holds;
 mod identity;
 mod ledger;

@@ -18,10 +18,6 @@ async fn one_approved(db: PgPool) -> (World, Participation) {
     (world, person)
 }
 
-async fn state(world: &World, person: &Participation) -> State {
-    world.payment(person).await.state()
-}
-
 #[sqlx::test(migrator = "payout::storage::MIGRATOR")]
 async fn an_approved_payment_is_sent_and_settled(db: PgPool) {
     let (world, person) = one_approved(db).await;
@@ -67,7 +63,7 @@ async fn unknown_until_the_bank_tells(db: PgPool, fault: Fault) {
     world.bank.fail_next(&[fault]);
 
     world.app.send_round().await.unwrap();
-    assert_eq!(state(&world, &person).await, State::Unknown);
+    assert_eq!(world.payment_state(&person).await, State::Unknown);
     assert_eq!(
         world.app.inquire_round().await.unwrap().line_count,
         0,
@@ -104,7 +100,7 @@ async fn a_payment_that_never_arrived_is_sent_again_after_the_cut_off_under_the_
     for minutes in [10, 20] {
         world.clock.advance_by(time::Duration::minutes(minutes));
         assert_eq!(world.app.inquire_round().await.unwrap().line_count, 1);
-        assert_eq!(state(&world, &person).await, State::Unknown);
+        assert_eq!(world.payment_state(&person).await, State::Unknown);
         assert!(world.bank.entry(&reference).is_none());
     }
     world.clock.advance_by(time::Duration::minutes(30));
@@ -138,7 +134,7 @@ async fn a_payment_is_paid_once_however_often_it_goes_wrong(db: PgPool) {
         world.app.send_round().await.unwrap();
     }
 
-    assert_eq!(state(&world, &person).await, State::Settled);
+    assert_eq!(world.payment_state(&person).await, State::Settled);
     let entry = world.bank.entry(&reference).unwrap();
     assert_eq!((entry.credited, world.bank.entries().len()), (1, 1));
     assert_eq!(world.bank.requests("18"), 4);
@@ -154,11 +150,11 @@ async fn only_a_definite_answer_ends_an_unknown_payment(db: PgPool) {
 
     world.clock.advance_by(time::Duration::hours(3));
     world.app.inquire_round().await.unwrap();
-    let while_inquiries_fail = state(&world, &person).await;
+    let while_inquiries_fail = world.payment_state(&person).await;
     world.bank.set_inquiries_fail(false);
     world.clock.advance_by(time::Duration::hours(3));
     world.app.inquire_round().await.unwrap();
-    let while_pending = state(&world, &person).await;
+    let while_pending = world.payment_state(&person).await;
     world.bank.settle(&world.payment(&person).await.reference);
     world.clock.advance_by(time::Duration::hours(3));
     world.app.inquire_round().await.unwrap();
@@ -167,7 +163,7 @@ async fn only_a_definite_answer_ends_an_unknown_payment(db: PgPool) {
         [while_inquiries_fail, while_pending],
         [State::Unknown, State::Unknown]
     );
-    assert_eq!(state(&world, &person).await, State::Settled);
+    assert_eq!(world.payment_state(&person).await, State::Settled);
     assert_eq!(world.bank.requests("18"), 1);
 }
 
@@ -187,7 +183,7 @@ async fn a_line_that_was_left_as_sent_is_asked_about(db: PgPool) {
     .unwrap();
     tx.commit().await.unwrap();
     assert_eq!(
-        (claimed.len(), state(&world, &person).await),
+        (claimed.len(), world.payment_state(&person).await),
         (1, State::Sent)
     );
 
@@ -197,7 +193,7 @@ async fn a_line_that_was_left_as_sent_is_asked_about(db: PgPool) {
         world.app.inquire_round().await.unwrap();
     }
 
-    assert_eq!(state(&world, &person).await, State::Settled);
+    assert_eq!(world.payment_state(&person).await, State::Settled);
     assert_eq!(world.bank.entries()[0].credited, 1);
     world.assert_sound().await;
 }
@@ -278,7 +274,7 @@ async fn an_account_linked_while_a_payment_is_under_way_is_used_when_it_fails(db
     // Sent again to the first account, as the reference demands, and refused there.
     world.app.inquire_round().await.unwrap();
 
-    assert_eq!(state(&world, &person).await, State::Ready);
+    assert_eq!(world.payment_state(&person).await, State::Ready);
     world.approve_all().await;
     world.app.send_round().await.unwrap();
     let settled = world.payment(&person).await;
@@ -295,7 +291,7 @@ async fn payments_wait_while_the_bank_is_away(db: PgPool) {
 
     // The first token was fetched when the account was linked, so that the refusals differ from one to the next.
     let round = world.app.send_round().await.unwrap();
-    let while_down = state(&world, &person).await;
+    let while_down = world.payment_state(&person).await;
     world.bank.set_down(false);
     for _ in 0..4 {
         world.app.send_round().await.unwrap();
@@ -308,7 +304,7 @@ async fn payments_wait_while_the_bank_is_away(db: PgPool) {
         matches!(while_down, State::Approved | State::Unknown),
         "{while_down:?}"
     );
-    assert_eq!(state(&world, &person).await, State::Settled);
+    assert_eq!(world.payment_state(&person).await, State::Settled);
     assert_eq!(world.bank.entries()[0].credited, 1);
 }
 

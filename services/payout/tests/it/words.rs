@@ -1,6 +1,7 @@
 //! Requests, events and refusals in the tests' words. Amounts are whole rupiah.
 
 use proto::{enrollment::v1 as enrollment_pb, payout::v1 as pb, r#type::v1::Money};
+use time::OffsetDateTime;
 use tonic::Status;
 use tonic_types::StatusExt;
 use uuid::Uuid;
@@ -126,6 +127,36 @@ pub(crate) fn revoked(participations: &[Participation]) -> enrollment_pb::Partic
             nanos: 0,
         }),
     }
+}
+
+pub(crate) fn frozen(
+    participations: &[Participation],
+    time: OffsetDateTime,
+) -> enrollment_pb::ParticipationsFrozen {
+    enrollment_pb::ParticipationsFrozen {
+        batch: BATCH.to_owned(),
+        participations: participations.iter().map(Participation::name).collect(),
+        reason: "EXCLUDED".to_owned(),
+        freeze_time: timestamp(time),
+    }
+}
+
+pub(crate) fn unfrozen(
+    participations: &[Participation],
+    time: OffsetDateTime,
+) -> enrollment_pb::ParticipationsUnfrozen {
+    enrollment_pb::ParticipationsUnfrozen {
+        batch: BATCH.to_owned(),
+        participations: participations.iter().map(Participation::name).collect(),
+        unfreeze_time: timestamp(time),
+    }
+}
+
+fn timestamp(time: OffsetDateTime) -> Option<prost_types::Timestamp> {
+    Some(prost_types::Timestamp {
+        seconds: time.unix_timestamp(),
+        nanos: 0,
+    })
 }
 
 pub(crate) fn certificate(participation: &Participation) -> enrollment_pb::CertificateIssued {

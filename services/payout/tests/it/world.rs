@@ -44,8 +44,8 @@ use crate::{
     bank::Bank,
     identity::Identity,
     words::{
-        approval, awarded, batch_request, certificate, link_request, new_allotment,
-        new_appropriation, review, revoked, units,
+        approval, awarded, batch_request, certificate, frozen, link_request, new_allotment,
+        new_appropriation, review, revoked, unfrozen, units,
     },
 };
 
@@ -255,6 +255,22 @@ impl World {
         self.deliver(&revoked(participations)).await.unwrap();
     }
 
+    /// Freezes participations a second after whatever was before.
+    pub(crate) async fn freeze(&self, participations: &[Participation]) {
+        self.clock.advance_by(time::Duration::seconds(1));
+        self.deliver(&frozen(participations, self.clock.now()))
+            .await
+            .unwrap();
+    }
+
+    /// Unfreezes participations a second after whatever was before.
+    pub(crate) async fn unfreeze(&self, participations: &[Participation]) {
+        self.clock.advance_by(time::Duration::seconds(1));
+        self.deliver(&unfrozen(participations, self.clock.now()))
+            .await
+            .unwrap();
+    }
+
     // Holds
 
     pub(crate) async fn hold(
@@ -389,6 +405,13 @@ impl World {
             .unwrap()
             .into_inner()
             .disbursements
+    }
+
+    pub(crate) async fn payment_state(
+        &self,
+        participation: &Participation,
+    ) -> pb::disbursement::State {
+        self.payment(participation).await.state()
     }
 
     /// Returns the only payment of a participation.

@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 /// Claims approved payments as SENT, each to the account that is in force now. `next_inquiry_time` is when they are asked
-/// about if nobody ever tells how the call went.
+/// about if nobody ever tells how the call went. Those of frozen participations stay as they are.
 pub async fn claim_approved(
     tx: &mut PgConnection,
     limit: i64,
@@ -21,12 +21,14 @@ pub async fn claim_approved(
     let rows = sqlx::query_as!(
         Row,
         "WITH claimed AS (
-             SELECT id, account_id
+             SELECT disbursements.id, disbursements.account_id
              FROM disbursements
-             WHERE state = 'APPROVED'
-             ORDER BY id
+             JOIN participation_funds AS funds ON funds.participation_id = disbursements.participation_id
+             WHERE state = 'APPROVED' AND funds.freeze_time IS NULL
+             ORDER BY disbursements.id
              LIMIT $1
-             FOR NO KEY UPDATE SKIP LOCKED
+             -- Also the funds: a freeze that was committed before is seen under their lock, and a later one waits.
+             FOR NO KEY UPDATE OF disbursements, funds SKIP LOCKED
          )
          UPDATE disbursements
          SET state = 'SENT', send_time = $2, next_inquiry_time = $3, inquiry_count = 0, payee_account_id = payee.id
@@ -44,10 +46,14 @@ pub async fn claim_approved(
     disbursements(rows)
 }
 
-/// Says whether anything is to be sent.
+/// Says whether anything is to be sent that is not frozen.
 pub async fn has_approved(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM disbursements WHERE state = 'APPROVED') AS "exists!""#
+        r#"SELECT EXISTS (
+               SELECT FROM disbursements
+               JOIN participation_funds AS funds ON funds.participation_id = disbursements.participation_id
+               WHERE state = 'APPROVED' AND funds.freeze_time IS NULL
+           ) AS "exists!""#
     )
     .fetch_one(connection)
     .await
@@ -110,7 +116,7 @@ pub async fn set_asked(
 }
 
 /// Marks orders that the rail does not know as SENT once more, under the same reference, and returns those that nobody
-/// else has decided meanwhile.
+/// else has decided meanwhile and whose participation is not frozen. The caller has locked the participations' funds.
 pub async fn set_resent(
     tx: &mut PgConnection,
     orders: &[(Uuid, i32)],
@@ -123,10 +129,13 @@ pub async fn set_resent(
         Row,
         "UPDATE disbursements
          SET state = 'SENT', send_time = $3, next_inquiry_time = $4, inquiry_count = 0
-         FROM unnest($1::uuid[], $2::integer[]) AS old (id, attempt)
+         FROM unnest($1::uuid[], $2::integer[]) AS old (id, attempt), participation_funds AS funds
          WHERE disbursements.id = old.id AND disbursements.attempt = old.attempt AND disbursements.state = 'UNKNOWN'
-         RETURNING disbursements.id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency,
-                   state, failure_reason, due_time, disbursements.attempt, disbursement_batch_id, send_time, settle_time",
+           AND funds.participation_id = disbursements.participation_id
+           AND funds.freeze_time IS NULL
+         RETURNING disbursements.id, disbursements.participation_id, disbursements.account_id, disbursements.batch, benefit,
+                   instalment, amount_minor, disbursements.currency, state, failure_reason, due_time,
+                   disbursements.attempt, disbursement_batch_id, send_time, settle_time",
         &ids,
         &attempts,
         now,
@@ -135,6 +144,21 @@ pub async fn set_resent(
     .fetch_all(tx)
     .await?;
     disbursements(rows)
+}
+
+/// Counts the payments of participations that may have arrived, or still may: they are out of our hands.
+pub async fn count_sent(
+    tx: &mut PgConnection,
+    participation_ids: &[Uuid],
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!"
+           FROM disbursements
+           WHERE participation_id = ANY($1::uuid[]) AND state IN ('SENT', 'UNKNOWN')"#,
+        participation_ids,
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// Where an order goes.
