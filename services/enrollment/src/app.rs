@@ -24,6 +24,7 @@ pub mod randomness;
 pub mod applications;
 pub mod apply;
 mod apply_batches;
+pub mod decisions;
 
 pub mod awards;
 pub mod bundles;

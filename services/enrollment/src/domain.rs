@@ -13,6 +13,7 @@ pub mod quota;
 
 pub mod application;
 pub mod award;
+pub mod decision;
 
 pub mod participation;
 pub mod purchase;

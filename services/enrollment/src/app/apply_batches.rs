@@ -26,12 +26,13 @@ use crate::{
     domain::{
         application::{Application, Decision},
         batch::{BatchState, batch_name},
+        decision::AT_APPLICATION,
         facts::PersonFacts,
         time_zone::Day,
     },
     error::Error,
     keys::Keys,
-    storage::{self, applications::NewApplication, decisions::AT_APPLICATION},
+    storage::{self, applications::NewApplication},
 };
 
 /// How often a batch that met another replica's in a deadlock is run.
@@ -418,6 +419,7 @@ fn application(
         pseudonym: row.pseudonym,
         signature: row.signature,
         create_time: now,
+        decision_stage: AT_APPLICATION,
         eligible: decision.eligible(),
         refusals: decision.refusals.clone(),
         rule_set_hash: decision.rule_set_hash.to_vec(),

@@ -31,6 +31,7 @@ use crate::{
     domain::{
         application::Decision,
         batch::{Batch, BatchState, Freeze, TrusteeShare},
+        decision::AT_FREEZE,
         facts::PersonFacts,
         scheme::Scheme,
         time_zone::Day,
@@ -38,7 +39,7 @@ use crate::{
     error::Error,
     storage::{
         self,
-        decisions::{AT_FREEZE, Stale},
+        decisions::Stale,
         draws::{Eligible, EntrantRun, RUNS_MAX},
         locks::BatchLock,
     },

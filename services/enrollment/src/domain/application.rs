@@ -69,6 +69,8 @@ pub struct Application {
     pub signature: [u8; 64],
     /// When the person applied.
     pub create_time: OffsetDateTime,
+    /// Which decision is the newest.
+    pub decision_stage: i16,
     /// Whether every rule was kept.
     pub eligible: bool,
     /// The reasons of the rules that were broken.

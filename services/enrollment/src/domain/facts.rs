@@ -1,6 +1,6 @@
 //! What is known of a person, as rules see it: names and typed values.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -72,6 +72,16 @@ impl FactValue {
             FactValue::Bool(_) => FactKind::Bool,
             FactValue::Int(_) => FactKind::Int,
             FactValue::Text(_) => FactKind::Text,
+        }
+    }
+}
+
+impl fmt::Display for FactValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FactValue::Bool(value) => write!(f, "{value}"),
+            FactValue::Int(value) => write!(f, "{value}"),
+            FactValue::Text(value) => f.write_str(value),
         }
     }
 }

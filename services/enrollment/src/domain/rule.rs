@@ -96,6 +96,16 @@ impl Expression {
         &self.source
     }
 
+    /// Returns the names of the facts in it.
+    pub fn fact_names(&self) -> Vec<String> {
+        let references = self.program.references();
+        references
+            .variables()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// Evaluates it over two people of opposite facts, which finds what the syntax does not show: a text compared with
     /// a number, a function that does not exist.
     fn try_out(&self, kinds: &BTreeMap<String, FactKind>) -> Result<(), String> {

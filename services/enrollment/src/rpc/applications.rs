@@ -1,7 +1,10 @@
 //! `ApplicationService`.
 
-use chassis::{auth::Principal, paging::PageRequest};
+use chassis::{auth::Principal, paging::PageRequest, task};
+use futures::{StreamExt, stream::BoxStream};
 use proto::enrollment::v1::{self as pb, application_service_server::ApplicationService};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -11,8 +14,13 @@ use super::{
 };
 use crate::app::apply::Apply;
 
+/// How many reports may wait for a slow caller.
+const REPLAYS_AHEAD: usize = 4;
+
 #[tonic::async_trait]
 impl ApplicationService for Rpc {
+    type ReplayDecisionsStream = BoxStream<'static, Result<pb::DecisionReplay, Status>>;
+
     async fn create_application(
         &self,
         request: Request<pb::CreateApplicationRequest>,
@@ -68,5 +76,38 @@ impl ApplicationService for Rpc {
             applications: views.into_iter().map(pb::Application::from).collect(),
             next_page_token,
         }))
+    }
+
+    async fn explain_decision(
+        &self,
+        request: Request<pb::ExplainDecisionRequest>,
+    ) -> Result<Response<pb::DecisionExplanation>, Status> {
+        let id = convert::get_decision(&request.get_ref().name)?;
+        let view = self.app.get_decision(id).await.map_err(status)?;
+        Principal::of(&request)?.authorize(view.decision.account_id)?;
+        Ok(Response::new(view.into()))
+    }
+
+    async fn replay_decision(
+        &self,
+        request: Request<pb::ReplayDecisionRequest>,
+    ) -> Result<Response<pb::DecisionReplay>, Status> {
+        let id = convert::get_decision(&request.get_ref().name)?;
+        let replay = self.app.replay_decision(id).await.map_err(status)?;
+        Ok(Response::new(replay.into()))
+    }
+
+    async fn replay_decisions(
+        &self,
+        request: Request<pb::ReplayDecisionsRequest>,
+    ) -> Result<Response<Self::ReplayDecisionsStream>, Status> {
+        let batch_id = convert::get_batch(&request.get_ref().batch)?;
+        let rules = self.app.open_replay(&batch_id).await.map_err(status)?;
+        let (replays, received) = mpsc::channel(REPLAYS_AHEAD);
+        let work = self.app.clone().replay_decisions(batch_id, rules, replays);
+        task::spawn("replay-decisions", work);
+        let answers = ReceiverStream::new(received)
+            .map(|replay| replay.map(pb::DecisionReplay::from).map_err(status));
+        Ok(Response::new(answers.boxed()))
     }
 }

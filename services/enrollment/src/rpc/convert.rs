@@ -18,6 +18,7 @@ use crate::{
         batch::{NewBatch, is_chosen_id},
         campaign::Campaign,
         completion::Evidence,
+        decision::{AT_APPLICATION, AT_FREEZE, DecisionId},
         quota::{QuotaPlan, RegionRule, RegionShare, ReservedGroup},
     },
 };
@@ -96,6 +97,30 @@ impl<'r, M: Message> Reader<'r, M> {
 pub(super) fn get_uuid(name: &str, collection: &str) -> Result<Uuid, Refusal> {
     let mut violations = Violations::new();
     let id = uuid_name(&mut violations, "name", name, collection);
+    violations.finish(id)
+}
+
+/// Reads the name of a decision.
+pub(super) fn get_decision(name: &str) -> Result<DecisionId, Refusal> {
+    let mut violations = Violations::new();
+    let id = names::split(name, ["applications", "decisions"]).and_then(|[application, stage]| {
+        Some(DecisionId {
+            application_id: names::uuid(application)?,
+            stage: match stage {
+                "1" => AT_APPLICATION,
+                "2" => AT_FREEZE,
+                _ => return None,
+            },
+        })
+    });
+    let id = violations.require(id, "name", "is not applications/{uuid}/decisions/{1 or 2}");
+    violations.finish(id)
+}
+
+/// Reads the batch of a request that names nothing else.
+pub(super) fn get_batch(batch: &str) -> Result<String, Refusal> {
+    let mut violations = Violations::new();
+    let id = chosen_name(&mut violations, "batch", batch, "batches");
     violations.finish(id)
 }
 

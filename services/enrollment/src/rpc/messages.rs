@@ -6,12 +6,16 @@ use proto::enrollment::v1 as pb;
 use time::OffsetDateTime;
 
 use crate::{
-    app::applications::ApplicationView,
+    app::{
+        applications::ApplicationView,
+        decisions::{DecisionView, Replay},
+    },
     domain::{
         application::ApplicationState,
         batch::{BatchState, BatchView, Freeze, Funnel, TrusteeShare},
         campaign::{Campaign, Voucher, VoucherState},
         completion::{Certificate, Evidence, Review},
+        decision::{DecisionId, RuleOutcome},
         participation::{Participation, ParticipationState},
         purchase::{Purchase, PurchaseState},
         quota::{QuotaPlan, RegionRule},
@@ -212,6 +216,11 @@ impl From<ApplicationView> for pb::Application {
             account: names::format("accounts", application.account_id),
             state: state.into(),
             decision: Some(pb::EligibilityDecision {
+                name: DecisionId {
+                    application_id: application.id,
+                    stage: application.decision_stage,
+                }
+                .to_string(),
                 eligible: application.eligible,
                 rule_set_hash: application.rule_set_hash,
                 facts_hash: application.facts_hash,
@@ -229,6 +238,61 @@ impl From<ApplicationView> for pb::Application {
                 .result
                 .map_or(0, |outcome| i64::from(outcome.rank)),
             create_time: timestamp(application.create_time),
+        }
+    }
+}
+
+impl From<DecisionView> for pb::DecisionExplanation {
+    fn from(view: DecisionView) -> pb::DecisionExplanation {
+        let scheme = &view.rules.scheme.scheme;
+        let decision = view.decision;
+        let rule = |outcome: RuleOutcome<'_>| {
+            let state = match outcome.kept {
+                Some(true) => pb::rule_outcome::State::Kept,
+                Some(false) => pb::rule_outcome::State::Broken,
+                None => pb::rule_outcome::State::NotApplied,
+            };
+            pb::RuleOutcome {
+                reason: outcome.rule.reason.clone(),
+                state: state.into(),
+                texts: outcome.rule.texts.clone().into_iter().collect(),
+                facts: outcome.facts.into_iter().collect(),
+            }
+        };
+        let refusal = |reason: &String| pb::RefusalReason {
+            reason: reason.clone(),
+            texts: scheme.rules.texts(reason).into_iter().collect(),
+        };
+        let snapshot = |(fact, time): (&String, &OffsetDateTime)| pb::ListSnapshot {
+            fact: fact.clone(),
+            snapshot_time: timestamp(*time),
+        };
+        pb::DecisionExplanation {
+            rules: decision.explain(scheme).into_iter().map(rule).collect(),
+            list_snapshots: decision.list_snapshots.iter().map(snapshot).collect(),
+            facts_change_time: decision.facts_change_time.and_then(timestamp),
+            decision: Some(pb::EligibilityDecision {
+                name: decision.id.to_string(),
+                eligible: decision.eligible,
+                refusals: decision.refusals.iter().map(refusal).collect(),
+                rule_set_hash: decision.rule_set_hash,
+                facts_hash: decision.facts_hash,
+                decide_time: timestamp(decision.decide_time),
+            }),
+        }
+    }
+}
+
+impl From<Replay> for pb::DecisionReplay {
+    fn from(replay: Replay) -> pb::DecisionReplay {
+        let difference = |(id, fields): (DecisionId, Vec<&'static str>)| pb::DecisionDifference {
+            decision: id.to_string(),
+            fields: fields.into_iter().map(str::to_owned).collect(),
+        };
+        pb::DecisionReplay {
+            replayed_count: replay.replayed,
+            agreed_count: replay.agreed,
+            differences: replay.differences.into_iter().map(difference).collect(),
         }
     }
 }

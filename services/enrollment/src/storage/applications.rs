@@ -32,6 +32,7 @@ struct ApplicationRow {
     pseudonym: Vec<u8>,
     signature: Vec<u8>,
     create_time: OffsetDateTime,
+    stage: i16,
     eligible: bool,
     refusals: Vec<String>,
     rule_set_hash: Vec<u8>,
@@ -50,6 +51,7 @@ impl ApplicationRow {
             pseudonym: fixed(self.pseudonym)?,
             signature: fixed(self.signature)?,
             create_time: self.create_time,
+            decision_stage: self.stage,
             eligible: self.eligible,
             refusals: self.refusals,
             rule_set_hash: self.rule_set_hash,
@@ -144,7 +146,7 @@ pub async fn find(
     let row = sqlx::query_as!(
         ApplicationRow,
         r#"SELECT a.application_id, a.batch_id, b.scheme_id, a.account_id, a.pseudonym, a.signature, a.create_time,
-                  d.eligible AS "eligible!", d.refusals AS "refusals!", d.rule_set_hash AS "rule_set_hash!",
+                  d.stage AS "stage!", d.eligible AS "eligible!", d.refusals AS "refusals!", d.rule_set_hash AS "rule_set_hash!",
                   d.facts_hash AS "facts_hash!", d.decide_time AS "decide_time!",
                   b.draw_time IS NOT NULL AS "drawn!"
            FROM applications AS a
@@ -170,7 +172,7 @@ pub async fn list_of_batch(
     let rows = sqlx::query_as!(
         ApplicationRow,
         r#"SELECT a.application_id, a.batch_id, b.scheme_id, a.account_id, a.pseudonym, a.signature, a.create_time,
-                  d.eligible AS "eligible!", d.refusals AS "refusals!", d.rule_set_hash AS "rule_set_hash!",
+                  d.stage AS "stage!", d.eligible AS "eligible!", d.refusals AS "refusals!", d.rule_set_hash AS "rule_set_hash!",
                   d.facts_hash AS "facts_hash!", d.decide_time AS "decide_time!",
                   b.draw_time IS NOT NULL AS "drawn!"
            FROM applications AS a
@@ -200,7 +202,7 @@ pub async fn list_of_account(
     let rows = sqlx::query_as!(
         ApplicationRow,
         r#"SELECT a.application_id, a.batch_id, b.scheme_id, a.account_id, a.pseudonym, a.signature, a.create_time,
-                  d.eligible AS "eligible!", d.refusals AS "refusals!", d.rule_set_hash AS "rule_set_hash!",
+                  d.stage AS "stage!", d.eligible AS "eligible!", d.refusals AS "refusals!", d.rule_set_hash AS "rule_set_hash!",
                   d.facts_hash AS "facts_hash!", d.decide_time AS "decide_time!",
                   b.draw_time IS NOT NULL AS "drawn!"
            FROM applications AS a

@@ -1,16 +1,16 @@
 //! The table `decisions`.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::undecodable;
-use crate::domain::application::Decision;
-
-/// The decision that is made when a person applies.
-pub const AT_APPLICATION: i16 = 1;
-/// The decision that is made at the freeze.
-pub const AT_FREEZE: i16 = 2;
+use crate::domain::{
+    application::Decision,
+    decision::{DecisionId, StoredDecision},
+};
 
 /// Inserts decisions. A freeze that is run again replaces its own.
 pub async fn insert_all(
@@ -170,4 +170,97 @@ pub async fn list_new_recipients(
     )
     .fetch_all(connection)
     .await
+}
+
+struct DecisionRow {
+    application_id: Uuid,
+    stage: i16,
+    batch_id: String,
+    account_id: Uuid,
+    eligible: bool,
+    rule_set_hash: Vec<u8>,
+    facts: serde_json::Value,
+    facts_hash: Vec<u8>,
+    refusals: Vec<String>,
+    region: i64,
+    groups: i64,
+    facts_change_time: Option<OffsetDateTime>,
+    list_snapshots: serde_json::Value,
+    decide_time: OffsetDateTime,
+}
+
+impl DecisionRow {
+    fn into_decision(self) -> Result<StoredDecision, sqlx::Error> {
+        let snapshots: BTreeMap<String, i64> =
+            serde_json::from_value(self.list_snapshots).map_err(undecodable)?;
+        let mut list_snapshots = BTreeMap::new();
+        for (fact, micros) in snapshots {
+            let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000);
+            list_snapshots.insert(fact, time.map_err(undecodable)?);
+        }
+        Ok(StoredDecision {
+            id: DecisionId {
+                application_id: self.application_id,
+                stage: self.stage,
+            },
+            batch_id: self.batch_id,
+            account_id: self.account_id,
+            eligible: self.eligible,
+            rule_set_hash: self.rule_set_hash,
+            facts: serde_json::from_value(self.facts).map_err(undecodable)?,
+            facts_hash: self.facts_hash,
+            refusals: self.refusals,
+            region: self.region,
+            groups: self.groups,
+            facts_change_time: self.facts_change_time,
+            list_snapshots,
+            decide_time: self.decide_time,
+        })
+    }
+}
+
+/// Finds a decision.
+pub async fn find(
+    connection: &mut PgConnection,
+    id: DecisionId,
+) -> Result<Option<StoredDecision>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        DecisionRow,
+        "SELECT d.application_id, stage, d.batch_id, account_id, eligible, rule_set_hash, facts, facts_hash, refusals,
+                region, groups, facts_change_time, list_snapshots, decide_time
+         FROM decisions AS d
+         JOIN applications AS a USING (application_id)
+         WHERE d.application_id = $1 AND stage = $2",
+        id.application_id,
+        id.stage,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(DecisionRow::into_decision).transpose()
+}
+
+/// Lists the decisions on the applications of a batch after one, by application and stage; `limit` counts applications.
+pub async fn list_of_batch(
+    connection: &mut PgConnection,
+    batch_id: &str,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<StoredDecision>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        DecisionRow,
+        "SELECT d.application_id, stage, d.batch_id, account_id, eligible, rule_set_hash, facts, facts_hash, refusals,
+                region, groups, facts_change_time, list_snapshots, decide_time
+         FROM (SELECT application_id, account_id FROM applications
+               WHERE batch_id = $1 AND application_id > $2
+               ORDER BY application_id
+               LIMIT $3) AS a
+         JOIN decisions AS d USING (application_id)
+         ORDER BY application_id, stage",
+        batch_id,
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(DecisionRow::into_decision).collect()
 }

@@ -24,6 +24,7 @@ mod purchases;
 mod sagas;
 
 mod deadlines;
+mod decisions;
 
 mod learning;
 

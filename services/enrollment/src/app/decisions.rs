@@ -1,0 +1,132 @@
+//! Stored decisions: explained, and made again.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{App, rules::BatchRules};
+use crate::{
+    domain::decision::{DecisionId, StoredDecision},
+    error::Error,
+    storage,
+};
+
+/// How many applications' decisions are made again at once.
+const REPLAY_PAGE: i64 = 2_000;
+
+/// How many differences are named; more would only repeat what is wrong.
+const DIFFERENCES_MAX: usize = 1_000;
+
+/// A decision with the rules that it was made by.
+#[derive(Debug)]
+pub struct DecisionView {
+    /// The decision.
+    pub decision: StoredDecision,
+    /// The rules.
+    pub rules: Arc<BatchRules>,
+}
+
+/// How decisions came out when they were made again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// How many were made again so far.
+    pub replayed: i64,
+    /// How many of them came out as they are stored.
+    pub agreed: i64,
+    /// Those that did not since the last report, with the fields that differ.
+    pub differences: Vec<(DecisionId, Vec<&'static str>)>,
+}
+
+/// Where the reports go. The receiver is gone when the caller has left.
+pub type Replays = mpsc::Sender<Result<Replay, Error>>;
+
+impl App {
+    /// Returns a decision and its rules.
+    pub async fn get_decision(&self, id: DecisionId) -> Result<DecisionView, Error> {
+        let mut connection = self.db.acquire().await?;
+        let decision = storage::decisions::find(&mut connection, id)
+            .await?
+            .ok_or_else(|| Error::NotFound(id.to_string()))?;
+        let rules = self
+            .rules
+            .batch(&mut connection, &decision.batch_id)
+            .await?;
+        Ok(DecisionView { decision, rules })
+    }
+
+    /// Makes one decision again.
+    pub async fn replay_decision(&self, id: DecisionId) -> Result<Replay, Error> {
+        let view = self.get_decision(id).await?;
+        Ok(replay(&view.rules, &[view.decision]))
+    }
+
+    /// Returns the rules of a batch whose decisions are to be made again, or that there is no such batch.
+    pub async fn open_replay(&self, batch_id: &str) -> Result<Arc<BatchRules>, Error> {
+        let mut connection = self.db.acquire().await?;
+        self.rules.batch(&mut connection, batch_id).await
+    }
+
+    /// Makes all decisions of a batch again, page by page, with a report after each; what fails is the last report.
+    pub async fn replay_decisions(
+        self,
+        batch_id: String,
+        rules: Arc<BatchRules>,
+        replays: Replays,
+    ) {
+        let (mut total, mut named, mut after) = (Replay::default(), 0, Uuid::nil());
+        loop {
+            let page = match self.replay_page(&batch_id, &rules, after).await {
+                Ok(page) => page,
+                // The caller may be gone by now; then nobody misses the error.
+                Err(error) => return drop(replays.send(Err(error)).await),
+            };
+            let Some((last, page)) = page else { break };
+            after = last;
+            total.replayed += page.replayed;
+            total.agreed += page.agreed;
+            total.differences = page.differences;
+            total.differences.truncate(DIFFERENCES_MAX - named);
+            named += total.differences.len();
+            if replays.send(Ok(total.clone())).await.is_err() {
+                return;
+            }
+        }
+        total.differences.clear();
+        drop(replays.send(Ok(total)).await);
+    }
+
+    async fn replay_page(
+        &self,
+        batch_id: &str,
+        rules: &Arc<BatchRules>,
+        after: Uuid,
+    ) -> Result<Option<(Uuid, Replay)>, Error> {
+        let mut connection = self.db.acquire().await?;
+        let decisions =
+            storage::decisions::list_of_batch(&mut connection, batch_id, after, REPLAY_PAGE)
+                .await?;
+        drop(connection);
+        let Some(last) = decisions.last().map(|decision| decision.id.application_id) else {
+            return Ok(None);
+        };
+        let rules = Arc::clone(rules);
+        let work = tokio::task::spawn_blocking(move || replay(&rules, &decisions));
+        let replay = work.await.map_err(|_| Error::Broken("a replay panicked"))?;
+        Ok(Some((last, replay)))
+    }
+}
+
+fn replay(rules: &BatchRules, decisions: &[StoredDecision]) -> Replay {
+    let mut replay = Replay::default();
+    for decision in decisions {
+        let fields = decision.replay(&rules.scheme.scheme, &rules.groups);
+        replay.replayed += 1;
+        if fields.is_empty() {
+            replay.agreed += 1;
+        } else {
+            replay.differences.push((decision.id, fields));
+        }
+    }
+    replay
+}
