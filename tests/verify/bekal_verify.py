@@ -11,12 +11,26 @@ import json
 import struct
 import sys
 
+import bls12_381
+
 MAGIC = b"bekal/bundle/1\r\n"
 COMMITMENT_BYTES_MAX = 262_144
 ENTRANTS_MAX = 100_000_000
 GROUPS_MAX = 32
 REGIONS_MAX = 10_000
 TRUSTEES_MAX = 32
+COMMIT_REVEAL, DRAND = 1, 2
+LEAD_SECONDS_MIN = 60
+TIME_MAX = 2**64 - 1
+QUICKNET = (
+    bytes.fromhex(
+        "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c"
+        "8c4b450b6a0a6c3ac6a5776a2d1064510d1fec758c921cc22b0e17e63aaf4bcb"
+        "5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a"
+    ),
+    1692803367,
+    3,
+)
 NOT_DRAWN, HOUSEHOLD_LIMIT, GENERAL, REGION, GROUP = 0, 1, 2, 3, 0x80
 
 
@@ -135,6 +149,12 @@ class Fields:
             raise self.malformed("is not 1 to 200 bytes of printable text")
         return decoded
 
+    def option(self, length):
+        mark = self.number(1)
+        if mark > 1:
+            raise self.malformed("has a mark other than 0 and 1")
+        return self.take(length) if mark else None
+
     def expect(self, literal):
         if self.take(len(literal)) != literal:
             raise self.malformed("has another kind or version")
@@ -177,18 +197,62 @@ def read_plan(data):
     return plan
 
 
-def read_trustees(kind, data):
-    if kind != 1:
-        raise Invalid("UNSUPPORTED_SOURCE", f"randomness of kind {kind} is not known")
-    fields = Fields("list of trustees", data)
-    trustees = [(fields.text(), fields.take(32)) for _ in range(fields.number(1))]
+def read_round(data):
+    fields = Fields("drand round", data)
+    chain = (fields.take(96), fields.number(8), fields.number(4))
+    number = fields.number(8)
     fields.end()
-    if not trustees or len({name for name, _ in trustees}) != len(trustees):
-        if len(trustees) <= TRUSTEES_MAX:
-            raise fields.malformed("is empty or names a trustee twice")
+    _, genesis, period = chain
+    if period == 0:
+        raise fields.malformed("has rounds without a period")
+    return {"chain": chain, "number": number, "time": min(genesis + (number - 1) * period, TIME_MAX)}
+
+
+def check_round(drand_round):
+    if drand_round["number"] == 0 or not bls12_381.key_is_valid(drand_round["chain"][0]):
+        raise Invalid("MALFORMED", "the drand round is round 0 or has a public key that is not a point of G2")
+
+
+def read_trustees(fields):
+    trustees = [(fields.text(), fields.take(32)) for _ in range(fields.number(1))]
+    source = {"trustees": trustees, "quorum": fields.number(1), "deadline": fields.number(8)}
+    fallback = fields.option(116)
+    fields.end()
+    source["fallback"] = fallback and read_round(fallback)
     if len(trustees) > TRUSTEES_MAX:
         raise Invalid("LIMIT_EXCEEDED", "there are too many trustees")
-    return trustees
+    if not trustees or len({name for name, _ in trustees}) != len(trustees):
+        raise fields.malformed("is empty or names a trustee twice")
+    if not 1 <= source["quorum"] <= len(trustees):
+        raise fields.malformed("has a quorum that is not 1 to its length")
+    if source["fallback"]:
+        check_round(source["fallback"])
+    return source
+
+
+def read_source(kind, data):
+    if kind == COMMIT_REVEAL:
+        return read_trustees(Fields("list of trustees", data))
+    if kind == DRAND:
+        drand_round = read_round(data)
+        check_round(drand_round)
+        return {"round": drand_round}
+    raise Invalid("UNSUPPORTED_SOURCE", f"randomness of kind {kind} is not known")
+
+
+def check_comes_after(drand_round, time):
+    if drand_round["time"] < time + LEAD_SECONDS_MIN:
+        raise Invalid("ROUND_TOO_EARLY", f"round {drand_round['number']} could be known before it was committed to")
+
+
+def check_times(source, commit_time):
+    """Nobody may know the randomness when the commitment is made."""
+    if "round" in source:
+        check_comes_after(source["round"], commit_time)
+    elif source["deadline"] <= commit_time:
+        raise Invalid("MALFORMED", "the reveal deadline is not after the commit time")
+    elif source["fallback"]:
+        check_comes_after(source["fallback"], source["deadline"])
 
 
 def read_commitment(data):
@@ -203,12 +267,79 @@ def read_commitment(data):
     commitment["plan"] = read_plan(fields.take(fields.number(4)))
     commitment["limit"] = fields.number(1)
     kind = fields.number(1)
-    commitment["trustees"] = read_trustees(kind, fields.take(fields.number(2)))
+    commitment["source"] = read_source(kind, fields.take(fields.number(2)))
     commitment["time"] = fields.number(8)
     fields.end()
     if commitment["count"] > ENTRANTS_MAX:
         raise Invalid("LIMIT_EXCEEDED", "there are too many entrants")
+    check_times(commitment["source"], commitment["time"])
     return commitment
+
+
+# --- the randomness ---
+
+
+def read_reveal(kind, data):
+    """Returns the secrets and the fallback's signature, or the round's signature."""
+    fields = Fields("reveal", data)
+    if kind == COMMIT_REVEAL:
+        reveal = [fields.option(32) for _ in range(fields.number(1))], fields.option(48)
+    elif kind == DRAND:
+        reveal = fields.take(48)
+    else:
+        raise Invalid("UNSUPPORTED_SOURCE", f"randomness of kind {kind} is not known")
+    fields.end()
+    return reveal
+
+
+def check_beacon(drand_round, signature):
+    message = sha256(drand_round["number"].to_bytes(8, "big"))
+    if not bls12_381.signature_holds(drand_round["chain"][0], message, signature):
+        number = drand_round["number"]
+        raise Invalid("BEACON_SIGNATURE_INVALID", f"the signature of drand round {number} does not hold")
+
+
+def check_secrets(batch, source, secrets, signature):
+    if len(secrets) != len(source["trustees"]):
+        raise Invalid("REVEAL_COUNT", "the reveal is for another number of trustees")
+    for (name, committed), secret in zip(source["trustees"], secrets):
+        if secret is None:
+            continue
+        if sha256(b"bekal/reveal/1", text_bytes(batch), text_bytes(name), secret) != committed:
+            raise Invalid("REVEAL_MISMATCH", f"the secret of {name} is not the one committed to")
+    absent = secrets.count(None)
+    if len(secrets) - absent < source["quorum"]:
+        raise Invalid("QUORUM_MISSED", f"{len(secrets) - absent} trustees revealed, {source['quorum']} are needed")
+    needed = absent and source["fallback"]
+    if not needed and signature is not None:
+        raise Invalid("FALLBACK_UNEXPECTED", "there is a fallback's signature that does not count")
+    if needed and signature is None:
+        raise Invalid("FALLBACK_MISSING", "a trustee is absent and the fallback's signature is missing")
+    if needed:
+        check_beacon(source["fallback"], signature)
+
+
+def round_name(drand_round):
+    if drand_round["chain"] == QUICKNET:
+        return f"drand quicknet round {drand_round['number']}"
+    return f"round {drand_round['number']} of the drand chain with key {drand_round['chain'][0].hex()}"
+
+
+def check_reveal(commitment, kind, body):
+    """Returns how the answer tells where the randomness came from."""
+    source, reveal = commitment["source"], read_reveal(kind, body)
+    if ("round" in source) != (kind == DRAND):
+        raise Invalid("MALFORMED", "the reveal is of another kind than the source")
+    if kind == DRAND:
+        check_beacon(source["round"], reveal)
+        return {"source": round_name(source["round"])}
+    secrets, signature = reveal
+    check_secrets(commitment["batch"], source, secrets, signature)
+    absent = [name for (name, _), secret in zip(source["trustees"], secrets) if secret is None]
+    told = f"{len(secrets) - len(absent)} of {len(secrets)} trustees"
+    if signature:
+        told += f" and {round_name(source['fallback'])}"
+    return {"source": told, "absent": absent}
 
 
 # --- the draw ---
@@ -341,20 +472,12 @@ class Bundle:
         return entrants, leaves
 
     def randomness(self, commitment):
-        kind, length = struct.unpack(">BH", self.take(3, "reveal"))
+        """Returns the randomness and where it came from."""
+        head = self.take(3, "reveal")
+        kind, length = struct.unpack(">BH", head)
         body = self.take(length, "reveal")
-        if kind != 1:
-            raise Invalid("UNSUPPORTED_SOURCE", f"randomness of kind {kind} is not known")
-        if length % 32:
-            raise Invalid("MALFORMED", "the reveal has part of a secret")
-        batch, trustees = text_bytes(commitment["batch"]), commitment["trustees"]
-        if length // 32 != len(trustees):
-            raise Invalid("REVEAL_COUNT", "there are not as many secrets as trustees")
-        for i, (name, committed) in enumerate(trustees):
-            secret = body[32 * i : 32 * i + 32]
-            if sha256(b"bekal/reveal/1", batch, text_bytes(name), secret) != committed:
-                raise Invalid("REVEAL_MISMATCH", f"the secret of {name} is not the one committed to")
-        return sha256(b"bekal/randomness/1", batch, body)
+        told = check_reveal(commitment, kind, body)
+        return sha256(b"bekal/randomness/1", text_bytes(commitment["batch"]), head, body), told
 
 
 def verify(file, expected_key):
@@ -367,7 +490,7 @@ def verify(file, expected_key):
     entrants, leaves = bundle.entrants(commitment)
     if merkle_root(leaves) != commitment["root"]:
         raise Invalid("ROOT_MISMATCH", "the entrants are not those committed to")
-    randomness = bundle.randomness(commitment)
+    randomness, told = bundle.randomness(commitment)
     outcomes = draw(commitment, randomness, entrants)
     result = hashlib.sha256(b"bekal/result/1" + text_bytes(commitment["batch"]) + randomness)
     for entrant in entrants:
@@ -389,6 +512,7 @@ def verify(file, expected_key):
         "household_limited": codes.count(HOUSEHOLD_LIMIT),
         "root": commitment["root"].hex(),
         "rule_set": commitment["rule_set"].hex(),
+        **told,
         "randomness": randomness.hex(),
         "result_hash": result.hexdigest(),
         "commit_time": commitment["time"],

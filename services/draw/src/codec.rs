@@ -25,6 +25,12 @@ pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+/// Writes 0, or 1 and the bytes.
+pub(crate) fn put_option(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    out.push(bytes.is_some().into());
+    out.extend_from_slice(bytes.unwrap_or_default());
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
@@ -85,6 +91,18 @@ impl<'a> Decoder<'a> {
             std::str::from_utf8(self.bytes(length)?).map_err(|_| self.malformed("is not UTF-8"))?;
         check_text(self.field, text)?;
         Ok(text.to_owned())
+    }
+
+    /// Takes 0, or 1 and what `read` takes.
+    pub(crate) fn option<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, Invalid>,
+    ) -> Result<Option<T>, Invalid> {
+        match self.u8()? {
+            0 => Ok(None),
+            1 => read(self).map(Some),
+            _ => Err(self.malformed("has a mark other than 0 and 1")),
+        }
     }
 
     /// Takes `domain`, which names the kind and version of the encoding.

@@ -56,7 +56,7 @@ impl Commitment {
     /// Returns the canonical encoding, which is what gets signed.
     ///
     /// # Errors
-    /// Refuses names, counts and trustees outside the limits.
+    /// Refuses names, counts and trustees outside the limits, and randomness that could be known too early.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Invalid> {
         self.check()?;
         let plan = self.plan.to_bytes();
@@ -122,7 +122,8 @@ impl Commitment {
                 field: "number of entrants",
             });
         }
-        self.source.check()
+        self.source.check()?;
+        self.source.check_times(self.commit_time)
     }
 }
 
@@ -185,8 +186,9 @@ impl SignedCommitment {
 mod tests {
     use super::*;
     use crate::{
+        commit_reveal::{CommitReveal, Trustee},
+        drand::{DrandRound, QUICKNET},
         quota::{Regions, RemainderRule},
-        randomness::Trustee,
     };
 
     fn commitment() -> Commitment {
@@ -197,10 +199,15 @@ mod tests {
             rule_set_hash: [2; 32],
             plan: QuotaPlan::new(2, Vec::new(), Regions::None, RemainderRule::General).unwrap(),
             household_limit: NonZeroU8::new(2),
-            source: RandomnessSource::CommitReveal(vec![Trustee {
-                name: "KPK".to_owned(),
-                commitment: [3; 32],
-            }]),
+            source: RandomnessSource::CommitReveal(CommitReveal {
+                trustees: vec![Trustee {
+                    name: "KPK".to_owned(),
+                    commitment: [3; 32],
+                }],
+                quorum: 1,
+                reveal_deadline: 1_700_003_600,
+                fallback: None,
+            }),
             commit_time: 1_700_000_000,
         }
     }
@@ -212,8 +219,9 @@ mod tests {
             &[1; 32],
             &[2; 32],
             b"\0\0\0\x09\x01\0\0\0\x02\0\0\0\0",
-            b"\x02\x01\0\x25\x01\x03KPK",
+            b"\x02\x01\0\x2f\x01\x03KPK",
             &[3; 32],
+            b"\x01\0\0\0\0\x65\x53\xff\x10\0",
             b"\0\0\0\0\x65\x53\xf1\0",
         ]
         .concat();
@@ -263,6 +271,40 @@ mod tests {
         assert!(matches!(
             nameless.sign(&key),
             Err(Invalid::Malformed { field: "batch", .. })
+        ));
+    }
+
+    #[test]
+    fn randomness_that_could_be_known_is_not_committed_to() {
+        let first = QUICKNET.round_at(commitment().commit_time + 60);
+        let drawn_by = |round| Commitment {
+            source: RandomnessSource::Drand(DrandRound {
+                chain: QUICKNET,
+                round,
+            }),
+            ..commitment()
+        };
+        let early = Err(Invalid::RoundTooEarly { round: first - 1 });
+
+        let bytes = drawn_by(first).to_bytes().unwrap();
+        assert_eq!(Commitment::from_bytes(&bytes), Ok(drawn_by(first)));
+        assert_eq!(drawn_by(first - 1).to_bytes(), early);
+        let key = SigningKey::from_seed(&[9; 32]);
+        assert_eq!(drawn_by(first - 1).sign(&key).map(|_| Vec::new()), early);
+        let round = bytes.len() - 16..bytes.len() - 8;
+        let mut forged = bytes;
+        forged[round].copy_from_slice(&(first - 1).to_be_bytes());
+        assert_eq!(Commitment::from_bytes(&forged).map(|_| Vec::new()), early);
+        let late = Commitment {
+            commit_time: 1_700_003_600,
+            ..commitment()
+        };
+        assert!(matches!(
+            late.to_bytes(),
+            Err(Invalid::Malformed {
+                field: "reveal deadline",
+                ..
+            })
         ));
     }
 }

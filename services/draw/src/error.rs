@@ -59,12 +59,33 @@ pub enum Invalid {
     },
     /// The entrants are not those that the commitment covers.
     RootMismatch,
-    /// There are not as many secrets as trustees.
+    /// A drand round comes less than `LEAD_SECONDS_MIN` after what must be fixed before it.
+    RoundTooEarly {
+        /// Number of the round.
+        round: u64,
+    },
+    /// The reveal has not a place for each trustee's secret.
     RevealCount,
     /// A secret is not the one that its trustee committed to.
     RevealMismatch {
         /// The trustee's name.
         trustee: String,
+    },
+    /// Too few trustees have revealed.
+    QuorumMissed {
+        /// Number of secrets.
+        revealed: usize,
+        /// Least number that the commitment asks for.
+        quorum: u8,
+    },
+    /// A trustee is absent, and the signature of the fallback round is missing.
+    FallbackMissing,
+    /// There is the signature of a fallback round that does not count.
+    FallbackUnexpected,
+    /// A drand signature is not the chain's for the round.
+    BeaconSignatureInvalid {
+        /// Number of the round.
+        round: u64,
     },
     /// The published outcome of an entrant is not the one that the draw gives.
     ResultMismatch {
@@ -98,8 +119,13 @@ impl Invalid {
             Self::EntrantOrder { .. } => "ENTRANT_ORDER",
             Self::CountMismatch { .. } => "COUNT_MISMATCH",
             Self::RootMismatch => "ROOT_MISMATCH",
+            Self::RoundTooEarly { .. } => "ROUND_TOO_EARLY",
             Self::RevealCount => "REVEAL_COUNT",
             Self::RevealMismatch { .. } => "REVEAL_MISMATCH",
+            Self::QuorumMissed { .. } => "QUORUM_MISSED",
+            Self::FallbackMissing => "FALLBACK_MISSING",
+            Self::FallbackUnexpected => "FALLBACK_UNEXPECTED",
+            Self::BeaconSignatureInvalid { .. } => "BEACON_SIGNATURE_INVALID",
             Self::ResultMismatch { .. } => "RESULT_MISMATCH",
             Self::ResultHashMismatch => "RESULT_HASH_MISMATCH",
             Self::ReceiptSignatureInvalid => "RECEIPT_SIGNATURE_INVALID",
@@ -134,9 +160,27 @@ impl fmt::Display for Invalid {
                 )
             }
             Self::RootMismatch => f.write_str("the entrants are not those committed to"),
-            Self::RevealCount => f.write_str("there are not as many secrets as trustees"),
+            Self::RoundTooEarly { round } => {
+                write!(
+                    f,
+                    "drand round {round} could be known before it was committed to"
+                )
+            }
+            Self::RevealCount => f.write_str("the reveal is for another number of trustees"),
             Self::RevealMismatch { trustee } => {
                 write!(f, "the secret of {trustee} is not the one committed to")
+            }
+            Self::QuorumMissed { revealed, quorum } => {
+                write!(f, "{revealed} trustees revealed, {quorum} are needed")
+            }
+            Self::FallbackMissing => {
+                f.write_str("a trustee is absent and the fallback's signature is missing")
+            }
+            Self::FallbackUnexpected => {
+                f.write_str("there is a fallback's signature that does not count")
+            }
+            Self::BeaconSignatureInvalid { round } => {
+                write!(f, "the signature of drand round {round} does not hold")
             }
             Self::ResultMismatch { pseudonym } => {
                 write!(

@@ -10,7 +10,9 @@ mod inclusion;
 mod merkle;
 
 mod apportion;
+mod commit_reveal;
 mod commitment;
+mod drand;
 mod quota;
 mod randomness;
 mod receipt;
@@ -27,7 +29,9 @@ mod verify;
 pub use self::{
     bundle::{BundleReader, BundleWriter},
     codec::TEXT_BYTES_MAX,
+    commit_reveal::{CommitReveal, TRUSTEES_MAX, Trustee, secret_commitment},
     commitment::{COMMITMENT_BYTES_MAX, Commitment, ENTRANTS_MAX, SignedCommitment},
+    drand::{DrandChain, DrandRound, LEAD_SECONDS_MIN, QUICKNET},
     entrant::Entrant,
     error::Invalid,
     inclusion::{InclusionProof, ProofBuilder},
@@ -38,7 +42,7 @@ pub use self::{
         GROUPS_MAX, Group, QuotaPlan, REGIONS_MAX, RegionPlaces, RegionWeight, Regions,
         RemainderRule,
     },
-    randomness::{Randomness, RandomnessSource, Reveal, TRUSTEES_MAX, Trustee, secret_commitment},
+    randomness::{Randomness, RandomnessSource, Reveal},
     rank::Ranking,
     receipt::{Receipt, SignedReceipt},
     signature::{PublicKey, SigningKey},

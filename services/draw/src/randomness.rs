@@ -1,146 +1,116 @@
-//! Where the randomness of a draw comes from. With commit–reveal, trustees publish hashes of secrets before
-//! the freeze and the secrets after it; as long as one of them keeps his secret until then, nobody knows the
-//! outcome beforehand.
-
-use std::collections::HashSet;
+//! Where the randomness of a draw comes from: a source that the commitment names, and a reveal that makes it known
+//! afterwards. Each kind brings its own checks; encoding and hash are the same for all.
 
 use sha2::{Digest, Sha256};
 
 use crate::{
     Invalid,
-    codec::{Decoder, check_text, put_text},
-    merkle::Hash,
+    codec::{Decoder, check_text, put_option, put_text},
+    commit_reveal::CommitReveal,
+    drand::DrandRound,
 };
 
-/// Most trustees of a draw.
-pub const TRUSTEES_MAX: usize = 32;
-
-const REVEAL_DOMAIN: &[u8] = b"bekal/reveal/1";
 const RANDOMNESS_DOMAIN: &[u8] = b"bekal/randomness/1";
-/// Kind byte of commit–reveal; 2 is kept for a drand round (chain hash, round).
-pub(crate) const COMMIT_REVEAL: u8 = 1;
-
-/// A trustee and the hash that binds him to his secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trustee {
-    /// Name, as the public knows it.
-    pub name: String,
-    /// Result of [`secret_commitment`].
-    pub commitment: Hash,
-}
+/// Kind byte of commit–reveal.
+const COMMIT_REVEAL: u8 = 1;
+/// Kind byte of a drand round.
+const DRAND: u8 = 2;
 
 /// The source that a commitment names before the randomness exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RandomnessSource {
-    /// Secrets of the trustees, in this order.
-    CommitReveal(Vec<Trustee>),
+    /// Secrets of several trustees.
+    CommitReveal(CommitReveal),
+    /// A round of a public beacon.
+    Drand(DrandRound),
 }
 
 /// What makes the randomness known afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reveal {
-    /// One secret for each trustee, in the order of the source.
-    CommitReveal(Vec<[u8; 32]>),
+    /// What the trustees revealed by the deadline.
+    CommitReveal {
+        /// The secret of each trustee in the order of the source, `None` for one who is absent.
+        secrets: Vec<Option<[u8; 32]>>,
+        /// Signature of the fallback round: if the source has one and a trustee is absent.
+        fallback: Option<[u8; 48]>,
+    },
+    /// The beacon's round.
+    Drand {
+        /// The round's signature, a compressed point of G1.
+        signature: [u8; 48],
+    },
 }
 
 /// The 32 bytes that decide a draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Randomness(pub(crate) [u8; 32]);
 
-/// Returns what a trustee publishes before the freeze to be bound to `secret` for `batch`.
-pub fn secret_commitment(batch: &str, trustee: &str, secret: &[u8; 32]) -> Hash {
-    let mut bytes = REVEAL_DOMAIN.to_vec();
-    // A name too long for its prefix fails the checks of the commitment; here it must only not panic.
-    for text in [batch, trustee] {
-        bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    bytes.extend_from_slice(secret);
-    Sha256::digest(&bytes).into()
-}
-
 // === impl RandomnessSource ===
 
 impl RandomnessSource {
-    /// Checks every revealed secret of `batch` and returns the randomness.
+    /// Checks the reveal of `batch` and returns the randomness.
     ///
     /// # Errors
-    /// Names the first trustee whose secret is not the committed one; refuses lists outside the limits.
+    /// Names the first trustee whose secret is not the committed one, then a missed quorum, then a fault of the
+    /// fallback; refuses a beacon's signature that does not hold, a reveal of another kind, and lists outside the
+    /// limits.
     pub fn randomness(&self, batch: &str, reveal: &Reveal) -> Result<Randomness, Invalid> {
         check_text("batch", batch)?;
         self.check()?;
-        let (Self::CommitReveal(trustees), Reveal::CommitReveal(secrets)) = (self, reveal);
-        if trustees.len() != secrets.len() {
-            return Err(Invalid::RevealCount);
-        }
+        match (self, reveal) {
+            (Self::CommitReveal(source), Reveal::CommitReveal { secrets, fallback }) => {
+                source.check_reveal(batch, secrets, fallback.as_ref())
+            }
+            (Self::Drand(round), Reveal::Drand { signature }) => round.verify(signature),
+            (Self::CommitReveal(_) | Self::Drand(_), _) => Err(Invalid::Malformed {
+                field: "reveal",
+                problem: "is of another kind than the source",
+            }),
+        }?;
         let mut bytes = RANDOMNESS_DOMAIN.to_vec();
         put_text(&mut bytes, batch);
-        for (trustee, secret) in trustees.iter().zip(secrets) {
-            if secret_commitment(batch, &trustee.name, secret) != trustee.commitment {
-                return Err(Invalid::RevealMismatch {
-                    trustee: trustee.name.clone(),
-                });
-            }
-            bytes.extend_from_slice(secret);
-        }
+        bytes.extend_from_slice(&reveal.to_bytes());
         Ok(Randomness(Sha256::digest(&bytes).into()))
     }
 
     pub(crate) fn check(&self) -> Result<(), Invalid> {
-        let Self::CommitReveal(trustees) = self;
-        let malformed = |problem| {
-            Err(Invalid::Malformed {
-                field: "list of trustees",
-                problem,
-            })
-        };
-        if trustees.is_empty() {
-            return malformed("is empty");
+        match self {
+            Self::CommitReveal(source) => source.check(),
+            Self::Drand(round) => round.check(),
         }
-        if trustees.len() > TRUSTEES_MAX {
-            return Err(Invalid::LimitExceeded {
-                field: "number of trustees",
-            });
+    }
+
+    /// Checks that nobody can know the randomness at the time of the commitment.
+    pub(crate) fn check_times(&self, commit_time: u64) -> Result<(), Invalid> {
+        match self {
+            Self::CommitReveal(source) => source.check_times(commit_time),
+            Self::Drand(round) => round.check_comes_after(commit_time),
         }
-        let mut names = HashSet::new();
-        for trustee in trustees {
-            check_text("list of trustees", &trustee.name)?;
-            if !names.insert(&trustee.name) {
-                return malformed("names a trustee twice");
-            }
-        }
-        Ok(())
     }
 
     /// Writes kind, length of the body, body; a reader can so name a kind that it does not know.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let Self::CommitReveal(trustees) = self;
-        let mut body = vec![u8::try_from(trustees.len()).expect("a checked list is within limits")];
-        for trustee in trustees {
-            put_text(&mut body, &trustee.name);
-            body.extend_from_slice(&trustee.commitment);
+        match self {
+            Self::CommitReveal(source) => {
+                write_kind_and_body(COMMIT_REVEAL, &source.to_bytes(), out)
+            }
+            Self::Drand(round) => write_kind_and_body(DRAND, &round.to_bytes(), out),
         }
-        write_kind_and_body(COMMIT_REVEAL, &body, out);
     }
 
     pub(crate) fn read(fields: &mut Decoder<'_>) -> Result<Self, Invalid> {
         let kind = fields.u8()?;
         let length = usize::from(fields.u16()?);
-        let mut body = Decoder::new("list of trustees", fields.bytes(length)?);
-        if kind != COMMIT_REVEAL {
-            return Err(Invalid::UnsupportedSource { kind });
-        }
-        let mut trustees = Vec::new();
-        for _ in 0..body.u8()? {
-            trustees.push(Trustee {
-                name: body.text()?,
-                commitment: body.array()?,
-            });
-        }
+        let mut body = Decoder::new("source of randomness", fields.bytes(length)?);
+        let source = match kind {
+            COMMIT_REVEAL => Self::CommitReveal(CommitReveal::read(&mut body)?),
+            DRAND => Self::Drand(DrandRound::read(&mut body)?),
+            _ => return Err(Invalid::UnsupportedSource { kind }),
+        };
         body.end()?;
-        let source = Self::CommitReveal(trustees);
         source.check()?;
         Ok(source)
     }
@@ -151,23 +121,40 @@ impl RandomnessSource {
 impl Reveal {
     /// Returns the canonical encoding: kind, length of the body, body.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let Self::CommitReveal(secrets) = self;
         let mut out = Vec::new();
-        write_kind_and_body(COMMIT_REVEAL, secrets.as_flattened(), &mut out);
+        match self {
+            Self::CommitReveal { secrets, fallback } => {
+                let count = u8::try_from(secrets.len());
+                let mut body = vec![count.expect("a checked reveal has one place per trustee")];
+                for secret in secrets {
+                    put_option(&mut body, secret.as_ref().map(|bytes| &bytes[..]));
+                }
+                put_option(&mut body, fallback.as_ref().map(|bytes| &bytes[..]));
+                write_kind_and_body(COMMIT_REVEAL, &body, &mut out);
+            }
+            Self::Drand { signature } => write_kind_and_body(DRAND, signature, &mut out),
+        }
         out
     }
 
     pub(crate) fn from_kind_and_body(kind: u8, body: &[u8]) -> Result<Self, Invalid> {
-        if kind != COMMIT_REVEAL {
-            return Err(Invalid::UnsupportedSource { kind });
-        }
-        let (secrets, []) = body.as_chunks::<32>() else {
-            return Err(Invalid::Malformed {
-                field: "reveal",
-                problem: "has part of a secret",
-            });
+        let mut fields = Decoder::new("reveal", body);
+        let reveal = match kind {
+            COMMIT_REVEAL => {
+                let mut secrets = Vec::new();
+                for _ in 0..fields.u8()? {
+                    secrets.push(fields.option(Decoder::array)?);
+                }
+                let fallback = fields.option(Decoder::array)?;
+                Self::CommitReveal { secrets, fallback }
+            }
+            DRAND => Self::Drand {
+                signature: fields.array()?,
+            },
+            _ => return Err(Invalid::UnsupportedSource { kind }),
         };
-        Ok(Self::CommitReveal(secrets.to_vec()))
+        fields.end()?;
+        Ok(reveal)
     }
 }
 
@@ -187,79 +174,144 @@ fn write_kind_and_body(kind: u8, body: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{
+        array::uniform32,
+        collection::vec,
+        option,
+        prelude::{any, prop_assert, prop_assert_eq, proptest},
+    };
+
     use super::*;
-    use crate::codec::hex;
+    use crate::{
+        codec::hex,
+        commit_reveal::{Trustee, secret_commitment},
+        drand::QUICKNET,
+    };
 
-    fn source(batch: &str, secrets: &[(&str, [u8; 32])]) -> RandomnessSource {
-        let trustee = |&(name, ref secret): &(&str, [u8; 32])| Trustee {
-            name: name.to_owned(),
-            commitment: secret_commitment(batch, name, secret),
-        };
-        RandomnessSource::CommitReveal(secrets.iter().map(trustee).collect())
+    const ROUND: DrandRound = DrandRound {
+        chain: QUICKNET,
+        round: 1000,
+    };
+    /// The published signature of the round.
+    const SIGNATURE: [u8; 48] = [
+        0xb4, 0x46, 0x79, 0xb9, 0xa5, 0x9a, 0xf2, 0xec, 0x87, 0x6b, 0x1a, 0x6b, 0x1a, 0xd5, 0x2e,
+        0xa9, 0xb1, 0x61, 0x5f, 0xc3, 0x98, 0x2b, 0x19, 0x57, 0x63, 0x50, 0xf9, 0x34, 0x47, 0xcb,
+        0x11, 0x25, 0xe3, 0x42, 0xb7, 0x3a, 0x8d, 0xd2, 0xba, 0xcb, 0xe4, 0x7e, 0x4b, 0x6b, 0x63,
+        0xed, 0x5e, 0x39,
+    ];
+
+    fn trustees() -> RandomnessSource {
+        RandomnessSource::CommitReveal(CommitReveal {
+            trustees: vec![Trustee {
+                name: "KPK".to_owned(),
+                commitment: secret_commitment("batches/48", "KPK", &[1; 32]),
+            }],
+            quorum: 1,
+            reveal_deadline: 1_700_003_600,
+            fallback: None,
+        })
+    }
+
+    fn encoded(source: &RandomnessSource) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        source.write(&mut bytes);
+        bytes
     }
 
     #[test]
-    fn commitment_and_randomness_are_the_documented_hashes() {
-        // printf 'bekal/reveal/1\x0abatches/48\x03KPK%s' "$(32 times \x01)" | sha256sum, and so on.
-        let source = source("batches/48", &[("KPK", [1; 32]), ("BPK", [2; 32])]);
-        let RandomnessSource::CommitReveal(trustees) = &source;
-
-        let randomness = source
-            .randomness("batches/48", &Reveal::CommitReveal(vec![[1; 32], [2; 32]]))
-            .unwrap();
+    fn a_drand_round_gives_the_documented_hash() {
+        // printf 'bekal/randomness/1\x0abatches/48\x02\x00\x30%s' "$(signature)" | sha256sum
+        let reveal = Reveal::Drand {
+            signature: SIGNATURE,
+        };
+        let randomness = RandomnessSource::Drand(ROUND).randomness("batches/48", &reveal);
 
         assert_eq!(
-            hex(&trustees[0].commitment),
-            "a7f2c10b0669e848ee6cacb0c152dfa8a12ed613cc7ba6384e65ce86af73fa1a"
-        );
-        assert_eq!(
-            hex(randomness.as_bytes()),
-            "e00629490ba680d336b219c62e99f5bc4a2b3eee7d99b2a95367ab5281a6e824"
+            hex(randomness.unwrap().as_bytes()),
+            "c4698eac1f5fffa6cbb7c6996b8b294cd2f5b75c405f4465e8f803259f9cb333"
         );
     }
 
     #[test]
-    fn a_wrong_swapped_missing_or_foreign_secret_is_named() {
-        let source = source("batches/48", &[("KPK", [1; 32]), ("BPK", [2; 32])]);
-        let refused = |batch: &str, secrets: &[[u8; 32]]| {
-            source
-                .randomness(batch, &Reveal::CommitReveal(secrets.to_vec()))
-                .unwrap_err()
+    fn a_reveal_of_another_kind_or_round_is_refused() {
+        let drand = Reveal::Drand {
+            signature: SIGNATURE,
         };
-        let mismatch = |name: &str| Invalid::RevealMismatch {
-            trustee: name.to_owned(),
+        let secret = Reveal::CommitReveal {
+            secrets: vec![Some([1; 32])],
+            fallback: None,
         };
+        let round = RandomnessSource::Drand(ROUND);
+        let next = RandomnessSource::Drand(DrandRound {
+            round: 1001,
+            ..ROUND
+        });
 
-        assert_eq!(refused("batches/48", &[[1; 32], [3; 32]]), mismatch("BPK"));
-        assert_eq!(refused("batches/48", &[[2; 32], [1; 32]]), mismatch("KPK"));
-        assert_eq!(refused("batches/48", &[[1; 32]]), Invalid::RevealCount);
-        assert_eq!(refused("batches/49", &[[1; 32], [2; 32]]), mismatch("KPK"));
+        for (source, reveal) in [(trustees(), &drand), (round, &secret)] {
+            assert!(matches!(
+                source.randomness("batches/48", reveal),
+                Err(Invalid::Malformed {
+                    field: "reveal",
+                    ..
+                })
+            ));
+        }
+        assert_eq!(
+            next.randomness("batches/48", &drand),
+            Err(Invalid::BeaconSignatureInvalid { round: 1001 })
+        );
     }
 
     #[test]
     fn a_source_is_read_back_and_an_unknown_kind_is_named() {
-        let source = source("batches/48", &[("KPK", [1; 32])]);
-        let mut bytes = Vec::new();
-        source.write(&mut bytes);
-
-        assert_eq!(
-            RandomnessSource::read(&mut Decoder::new("source", &bytes)),
-            Ok(source)
-        );
-        bytes[0] = 2;
-        assert_eq!(
-            RandomnessSource::read(&mut Decoder::new("source", &bytes)),
-            Err(Invalid::UnsupportedSource { kind: 2 })
-        );
+        for source in [trustees(), RandomnessSource::Drand(ROUND)] {
+            let mut bytes = encoded(&source);
+            assert_eq!(
+                RandomnessSource::read(&mut Decoder::new("source", &bytes)),
+                Ok(source)
+            );
+            bytes[0] = 3;
+            assert_eq!(
+                RandomnessSource::read(&mut Decoder::new("source", &bytes)),
+                Err(Invalid::UnsupportedSource { kind: 3 })
+            );
+        }
     }
 
     #[test]
-    fn repeated_or_absent_trustees_are_refused() {
-        assert!(
-            source("b", &[("A", [1; 32]), ("A", [2; 32])])
-                .check()
-                .is_err()
-        );
-        assert!(source("b", &[]).check().is_err());
+    fn a_source_in_other_bytes_than_its_own_is_refused() {
+        for source in [trustees(), RandomnessSource::Drand(ROUND)] {
+            let bytes = encoded(&source);
+            let padded = [&bytes[..1], &[0, bytes[2] + 1], &bytes[3..], &[0]].concat();
+            for wrong in [&padded[..], &bytes[..bytes.len() - 1]] {
+                let read = RandomnessSource::read(&mut Decoder::new("source", wrong));
+                assert!(matches!(read, Err(Invalid::Malformed { .. })), "{read:?}");
+            }
+        }
+        let mut without_period = encoded(&RandomnessSource::Drand(ROUND));
+        without_period[3 + 96 + 8 + 3] = 0;
+        assert!(RandomnessSource::read(&mut Decoder::new("source", &without_period)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_reveal_is_read_back(
+            secrets in vec(option::of(uniform32(any::<u8>())), 0..=32),
+            with_fallback in any::<bool>(),
+        ) {
+            let fallback = with_fallback.then_some(SIGNATURE);
+            let reveal = Reveal::CommitReveal { secrets, fallback };
+            let bytes = reveal.to_bytes();
+
+            prop_assert_eq!(Reveal::from_kind_and_body(bytes[0], &bytes[3..]), Ok(reveal));
+        }
+
+        #[test]
+        fn what_reads_as_a_reveal_is_written_alike(kind in 0_u8..4, body in vec(0_u8..3, 0..60)) {
+            if let Ok(reveal) = Reveal::from_kind_and_body(kind, &body) {
+                prop_assert!(reveal.to_bytes().ends_with(&body));
+                prop_assert_eq!(reveal.to_bytes()[0], kind);
+            }
+        }
     }
 }

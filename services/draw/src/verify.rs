@@ -12,7 +12,7 @@ use crate::{
     lottery::outcomes_and_root,
     merkle::{Hash, entrants_root, leaf_hash},
     outcome::{Outcome, ResultHash, Verdict},
-    randomness::Randomness,
+    randomness::{Randomness, Reveal},
     receipt::SignedReceipt,
     signature::PublicKey,
 };
@@ -25,6 +25,8 @@ const ENTRANTS_RESERVED: usize = 1 << 16;
 pub struct VerifiedDraw {
     /// The commitment.
     pub signed: SignedCommitment,
+    /// What made the randomness known.
+    pub reveal: Reveal,
     /// The randomness that the reveal gives.
     pub randomness: Randomness,
     /// The entrants, ascending by pseudonym.
@@ -71,11 +73,12 @@ pub fn verify(
         entrants.push(entrant);
     }
 
-    let reveal = bundle.reveal();
-    let revealed =
-        reveal.and_then(|reveal| commitment.source.randomness(&commitment.batch, &reveal));
-    let randomness = match revealed {
-        Ok(randomness) => randomness,
+    let revealed = bundle.reveal().and_then(|reveal| {
+        let randomness = commitment.source.randomness(&commitment.batch, &reveal)?;
+        Ok((reveal, randomness))
+    });
+    let (reveal, randomness) = match revealed {
+        Ok(revealed) => revealed,
         // A fault in the list comes before one in the reveal.
         Err(_) if entrants_root(&entrants, threads) != commitment.root => {
             return Err(Invalid::RootMismatch);
@@ -102,6 +105,7 @@ pub fn verify(
     }
     Ok(VerifiedDraw {
         signed,
+        reveal,
         randomness,
         entrants,
         outcomes,

@@ -9,7 +9,10 @@ use std::{
     thread,
 };
 
-use draw::{Invalid, PublicKey, SignedReceipt, Standing, Stratum, Verdict, VerifiedDraw, verify};
+use draw::{
+    Invalid, PublicKey, RandomnessSource, Reveal, SignedReceipt, Standing, Stratum, Verdict,
+    VerifiedDraw, verify,
+};
 
 const USAGE: &str = "\
 usage: bekal-verify BUNDLE [--public-key HEX] [--receipt FILE] [--receipt-key HEX] [--json]
@@ -77,7 +80,7 @@ fn verdict(arguments: &Arguments) -> Result<Vec<Field>, Invalid> {
 
 fn valid_fields(draw: &VerifiedDraw, key_given: bool) -> Vec<Field> {
     let commitment = &draw.signed.commitment;
-    vec![
+    let mut fields = vec![
         flag("valid", true),
         string("batch", &commitment.batch),
         number("entrants", draw.entrants.len()),
@@ -86,13 +89,35 @@ fn valid_fields(draw: &VerifiedDraw, key_given: bool) -> Vec<Field> {
         number("household_limited", draw.household_limit_count()),
         string("root", &hex(&commitment.root)),
         string("rule_set", &hex(&commitment.rule_set_hash)),
+    ];
+    fields.extend(source_fields(&commitment.source, &draw.reveal));
+    fields.extend([
         string("randomness", &hex(draw.randomness.as_bytes())),
         string("result_hash", &hex(&draw.result_hash)),
         number("commit_time", commitment.commit_time),
         string("public_key", &draw.signed.public_key.to_string()),
         string("public_key_id", &draw.signed.public_key.id()),
         flag("public_key_expected", key_given),
-    ]
+    ]);
+    fields
+}
+
+/// Tells where the randomness came from, and who of the trustees was absent.
+fn source_fields(source: &RandomnessSource, reveal: &Reveal) -> Vec<Field> {
+    match (source, reveal) {
+        (RandomnessSource::Drand(round), _) => vec![string("source", &round.to_string())],
+        (RandomnessSource::CommitReveal(source), Reveal::CommitReveal { secrets, .. }) => {
+            let (absent, count) = (source.absent(secrets), source.trustees.len());
+            let revealed = format!("{} of {count} trustees", count - absent.len());
+            let fallback = source.fallback.filter(|_| !absent.is_empty());
+            let round = fallback.map_or(String::new(), |round| format!(" and {round}"));
+            vec![
+                string("source", &(revealed + &round)),
+                strings("absent", &absent),
+            ]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn standing_fields(standing: &Standing) -> Vec<Field> {
@@ -182,6 +207,19 @@ fn string(name: &'static str, text: &str) -> Field {
         name,
         text: text.to_owned(),
         json,
+    }
+}
+
+fn strings(name: &'static str, texts: &[&str]) -> Field {
+    let members = texts.iter().map(|text| string(name, text).json);
+    Field {
+        name,
+        text: if texts.is_empty() {
+            "none".to_owned()
+        } else {
+            texts.join(", ")
+        },
+        json: format!("[{}]", members.collect::<Vec<_>>().join(",")),
     }
 }
 

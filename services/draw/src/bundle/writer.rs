@@ -65,7 +65,7 @@ impl<W: Write> BundleWriter<W> {
     /// Writes the reveal, after all entrants.
     ///
     /// # Errors
-    /// Refuses secrets other than the committed ones, and missing entrants.
+    /// Refuses what the source of the commitment does not take, and missing entrants.
     pub fn reveal(&mut self, reveal: &Reveal) -> Result<(), Invalid> {
         let commitment = &self.signed.commitment;
         let (committed, found) = (commitment.entrant_count, self.sequence.count());

@@ -1,12 +1,14 @@
 //! Draws to test with: one small and fixed, and any number of made-up ones.
 
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroU32};
 
+use blst::min_sig::SecretKey;
 use draw::{
-    BundleWriter, Commitment, Entrant, EntrantsRoot, Group, Outcome, QuotaPlan, Randomness,
-    RandomnessSource, RegionPlaces, RegionWeight, Regions, RemainderRule, Reveal, SignedCommitment,
-    SigningKey, Trustee, secret_commitment,
+    BundleWriter, CommitReveal, Commitment, DrandChain, DrandRound, Entrant, EntrantsRoot, Group,
+    Outcome, QuotaPlan, Randomness, RandomnessSource, RegionPlaces, RegionWeight, Regions,
+    RemainderRule, Reveal, SignedCommitment, SigningKey, Trustee, secret_commitment,
 };
+use sha2::{Digest, Sha256};
 
 pub(crate) const BATCH: &str = "batches/48";
 const TRUSTEES: [(&str, [u8; 32]); 2] = [
@@ -16,6 +18,7 @@ const TRUSTEES: [(&str, [u8; 32]); 2] = [
 
 pub(crate) struct Draw {
     pub(crate) commitment: Commitment,
+    pub(crate) reveal: Reveal,
     pub(crate) entrants: Vec<Entrant>,
 }
 
@@ -110,8 +113,62 @@ pub(crate) fn group(name: &str, places: u32) -> Group {
     }
 }
 
-pub(crate) fn secrets() -> Vec<[u8; 32]> {
-    TRUSTEES.iter().map(|trustee| trustee.1).collect()
+/// The small draw with a beacon's round instead of trustees.
+pub(crate) fn a_drand_draw() -> Draw {
+    let mut draw = a_small_draw();
+    let round = beacon_round(draw.commitment.commit_time + 60);
+    draw.commitment.source = RandomnessSource::Drand(round);
+    draw.reveal = Reveal::Drand {
+        signature: beacon_signature(round.round),
+    };
+    draw
+}
+
+/// The first round at a time, or later, of a chain whose key is known here.
+pub(crate) fn beacon_round(time: u64) -> DrandRound {
+    let chain = DrandChain {
+        public_key: beacon_key().sk_to_pk().compress(),
+        genesis_time: 1_600_000_000,
+        period_seconds: NonZeroU32::new(30).expect("thirty is not zero"),
+    };
+    DrandRound {
+        chain,
+        round: chain.round_at(time),
+    }
+}
+
+pub(crate) fn beacon_signature(round: u64) -> [u8; 48] {
+    let domain = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
+    let message = Sha256::digest(round.to_be_bytes());
+    beacon_key().sign(&message, domain, &[]).compress()
+}
+
+fn beacon_key() -> SecretKey {
+    SecretKey::key_gen(&[0x42; 32], &[]).expect("the seed is long enough")
+}
+
+pub(crate) fn trustees() -> CommitReveal {
+    let trustee = |(name, secret): (&str, [u8; 32])| Trustee {
+        name: name.to_owned(),
+        commitment: secret_commitment(BATCH, name, &secret),
+    };
+    CommitReveal {
+        trustees: TRUSTEES.map(trustee).to_vec(),
+        quorum: 2,
+        reveal_deadline: 1_700_003_600,
+        fallback: None,
+    }
+}
+
+pub(crate) fn secrets() -> Vec<Option<[u8; 32]>> {
+    TRUSTEES.iter().map(|trustee| Some(trustee.1)).collect()
+}
+
+pub(crate) fn reveal() -> Reveal {
+    Reveal::CommitReveal {
+        secrets: secrets(),
+        fallback: None,
+    }
 }
 
 impl Draw {
@@ -120,10 +177,6 @@ impl Draw {
         for entrant in &entrants {
             tree.push(entrant).expect("entrants ascend");
         }
-        let trustee = |(name, secret): (&str, [u8; 32])| Trustee {
-            name: name.to_owned(),
-            commitment: secret_commitment(BATCH, name, &secret),
-        };
         let commitment = Commitment {
             batch: BATCH.to_owned(),
             entrant_count: tree.count(),
@@ -131,11 +184,12 @@ impl Draw {
             rule_set_hash: [0x33; 32],
             plan,
             household_limit: NonZeroU8::new(household_limit),
-            source: RandomnessSource::CommitReveal(TRUSTEES.map(trustee).to_vec()),
+            source: RandomnessSource::CommitReveal(trustees()),
             commit_time: 1_700_000_000,
         };
         Self {
             commitment,
+            reveal: reveal(),
             entrants,
         }
     }
@@ -148,11 +202,10 @@ impl Draw {
     }
 
     pub(crate) fn randomness(&self) -> Randomness {
-        let reveal = Reveal::CommitReveal(secrets());
         self.commitment
             .source
-            .randomness(BATCH, &reveal)
-            .expect("the secrets are the right ones")
+            .randomness(BATCH, &self.reveal)
+            .expect("the reveal is the right one")
     }
 
     pub(crate) fn outcomes(&self) -> Vec<Outcome> {
@@ -171,8 +224,8 @@ impl Draw {
             writer.entrant(entrant).expect("entrants ascend");
         }
         writer
-            .reveal(&Reveal::CommitReveal(secrets()))
-            .expect("the secrets are the right ones");
+            .reveal(&self.reveal)
+            .expect("the reveal is the right one");
         for outcome in outcomes {
             writer
                 .outcome(outcome)

@@ -3,24 +3,27 @@
 use draw::{Commitment, Invalid, Outcome, QuotaPlan, Regions, RemainderRule, Verdict, verify};
 
 use crate::{
-    draws::{Draw, a_small_draw, secrets},
+    draws::{Draw, a_small_draw, reveal},
     verifiers::{Scratch, python, rust},
 };
 
 const ENTRANT_BYTES: usize = 26;
 const TOKEN_BYTES: usize = 16;
+/// Kind, length, number of trustees, two secrets with their marks, the fallback's mark.
+const REVEAL_BYTES: usize = 1 + 2 + 1 + 2 * SECRET_BYTES + 1;
+const SECRET_BYTES: usize = 1 + 32;
 
 /// Offsets of the small draw's sections.
-struct Layout {
-    signature: usize,
+pub(crate) struct Layout {
+    pub(crate) signature: usize,
     entrants: usize,
-    reveal: usize,
+    pub(crate) reveal: usize,
     result: usize,
     hash: usize,
     end: usize,
 }
 
-fn layout(draw: &Draw) -> Layout {
+pub(crate) fn layout(draw: &Draw) -> Layout {
     let entrants = 16
         + draw
             .signed()
@@ -33,7 +36,7 @@ fn layout(draw: &Draw) -> Layout {
         .filter(|entrant| entrant.household.is_some())
         .count();
     let reveal = entrants + draw.entrants.len() * ENTRANT_BYTES + tokens * TOKEN_BYTES;
-    let result = reveal + 3 + 32 * secrets().len();
+    let result = reveal + REVEAL_BYTES;
     let hash = result + 5 * draw.entrants.len();
     Layout {
         signature: entrants - 64,
@@ -45,7 +48,7 @@ fn layout(draw: &Draw) -> Layout {
     }
 }
 
-fn both_name(fault: &str, bundle: &[u8], reason: &str) {
+pub(crate) fn both_name(fault: &str, bundle: &[u8], reason: &str) {
     let file = Scratch::new(&format!("fault-{}", fault.replace(' ', "-")), bundle);
     for verifier in [rust, python] {
         let answer = verifier(&[file.path()]);
@@ -109,7 +112,10 @@ fn a_changed_byte_is_named_by_its_part() {
         ),
         ("reveal kind", at.reveal, "UNSUPPORTED_SOURCE"),
         ("reveal length", at.reveal + 2, "MALFORMED"),
-        ("secret", at.reveal + 3, "REVEAL_MISMATCH"),
+        ("trustee count", at.reveal + 3, "MALFORMED"),
+        ("secret mark", at.reveal + 4, "MALFORMED"),
+        ("secret", at.reveal + 5, "REVEAL_MISMATCH"),
+        ("fallback mark", at.result - 1, "MALFORMED"),
         ("rank", at.result + 3, "RESULT_MISMATCH"),
         ("outcome", at.result + 4, "RESULT_MISMATCH"),
         ("last outcome", at.hash - 1, "RESULT_MISMATCH"),
@@ -145,12 +151,13 @@ fn secrets_missing_or_swapped_are_named() {
     let bundle = draw.bundle();
 
     let mut swapped = bundle.clone();
-    let secrets = at.reveal + 3;
-    swapped[secrets..secrets + 64].rotate_left(32);
+    let secrets = at.reveal + 4;
+    swapped[secrets..secrets + 2 * SECRET_BYTES].rotate_left(SECRET_BYTES);
     both_name("swapped secrets", &swapped, "REVEAL_MISMATCH");
     let mut missing = bundle.clone();
-    missing.drain(secrets..secrets + 32);
-    missing[at.reveal + 2] = 32;
+    missing.drain(secrets..secrets + SECRET_BYTES);
+    missing[at.reveal + 2] = 1 + 33 + 1;
+    missing[at.reveal + 3] = 1;
     both_name("missing secret", &missing, "REVEAL_COUNT");
 }
 
@@ -180,6 +187,7 @@ fn a_signed_commitment_to_something_else_is_named() {
     let small = a_small_draw();
     let with = |commitment: Commitment| Draw {
         commitment,
+        reveal: reveal(),
         entrants: small.entrants.clone(),
     };
     let outcomes = small.outcomes();
@@ -281,11 +289,7 @@ fn a_writer_out_of_step_is_refused() {
     let some_outcome: Outcome = draw.outcomes()[0];
 
     assert!(writer.outcome(&some_outcome).is_err());
-    assert!(
-        writer
-            .reveal(&draw::Reveal::CommitReveal(secrets()))
-            .is_err()
-    );
+    assert!(writer.reveal(&draw.reveal).is_err());
     assert!(writer.finish().is_err());
     let mut forged = draw.signed();
     forged.commitment.root = [0; 32];

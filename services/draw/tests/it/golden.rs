@@ -1,27 +1,32 @@
 //! One bundle in hexadecimal digits, kept in the repository: the format can only change on purpose.
 
-use draw::{BundleReader, Reveal, verify};
+use draw::{BundleReader, verify};
 
 use crate::{
-    draws::{a_small_draw, secrets},
+    draws::{a_drand_draw, a_small_draw},
     verifiers::{Scratch, python, rust},
 };
 
 const GOLDEN: &str = include_str!("golden-bundle.hex");
-const RESULT_HASH: &str = "103f5427167fb4e32c8d1e58988ef7ff8bc5eadd073299f1e040567a94cab77f";
+const RESULT_HASH: &str = "744cc14e5c048aecf2c5f7e9f5a2e6bb915b30ef5055eedba4325afebc4e0685";
+const DRAND_GOLDEN: &str = include_str!("golden-drand-bundle.hex");
+const DRAND_RESULT_HASH: &str = "e17158efba500119be84d7f5e06f6737dcdc61870150403e930c623df4b84f41";
+
+fn digits(golden: &str) -> String {
+    golden
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .collect()
+}
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
-fn the_small_draw_gives_the_bytes_written_down() {
-    let digits: String = GOLDEN
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .collect();
-
-    assert_eq!(hex(&a_small_draw().bundle()), digits);
+fn the_small_draws_give_the_bytes_written_down() {
+    assert_eq!(hex(&a_small_draw().bundle()), digits(GOLDEN));
+    assert_eq!(hex(&a_drand_draw().bundle()), digits(DRAND_GOLDEN));
 }
 
 #[test]
@@ -44,7 +49,7 @@ fn a_reader_streams_what_was_written() {
         assert_eq!(reader.entrant(), Ok(Some(*entrant)));
     }
     assert_eq!(reader.entrant(), Ok(None));
-    assert_eq!(reader.reveal(), Ok(Reveal::CommitReveal(secrets())));
+    assert_eq!(reader.reveal(), Ok(draw.reveal.clone()));
     for outcome in draw.outcomes() {
         assert_eq!(reader.outcome(), Ok(outcome));
     }
@@ -53,18 +58,19 @@ fn a_reader_streams_what_was_written() {
 
 #[test]
 fn both_verifiers_find_the_written_result_in_the_written_bytes() {
-    let digits: String = GOLDEN
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .collect();
-    let (pairs, _) = digits.as_bytes().as_chunks::<2>();
-    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    let bundle = Scratch::new("golden", &pairs.iter().map(byte).collect::<Vec<u8>>());
+    for (golden, result_hash) in [(GOLDEN, RESULT_HASH), (DRAND_GOLDEN, DRAND_RESULT_HASH)] {
+        let digits = digits(golden);
+        let (pairs, _) = digits.as_bytes().as_chunks::<2>();
+        let byte =
+            |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let bytes: Vec<u8> = pairs.iter().map(byte).collect();
+        let bundle = Scratch::new(&format!("golden-{result_hash}"), &bytes);
 
-    let expected = format!("\"result_hash\":\"{RESULT_HASH}\"");
-    for verifier in [rust, python] {
-        let answer = verifier(&[bundle.path()]);
-        assert_eq!(answer.exit, Some(0), "{}", answer.json);
-        assert!(answer.json.contains(&expected), "{}", answer.json);
+        let expected = format!("\"result_hash\":\"{result_hash}\"");
+        for verifier in [rust, python] {
+            let answer = verifier(&[bundle.path()]);
+            assert_eq!(answer.exit, Some(0), "{}", answer.json);
+            assert!(answer.json.contains(&expected), "{}", answer.json);
+        }
     }
 }

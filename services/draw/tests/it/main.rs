@@ -3,6 +3,7 @@
 mod draws;
 mod faults;
 mod golden;
+mod randomness;
 mod receipts;
 mod scale;
 mod verifiers;

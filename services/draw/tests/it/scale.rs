@@ -3,11 +3,10 @@
 use std::time::Instant;
 
 use draw::{
-    BundleWriter, Entrant, QuotaPlan, RegionWeight, Regions, RemainderRule, Reveal, entrants_root,
-    verify,
+    BundleWriter, Entrant, QuotaPlan, RegionWeight, Regions, RemainderRule, entrants_root, verify,
 };
 
-use crate::draws::{Draw, group, secrets};
+use crate::draws::{Draw, group};
 
 const ENTRANTS: u32 = 5_000_000;
 const PLACES: u32 = 800_000;
@@ -69,7 +68,7 @@ fn five_million_entrants_and_eight_hundred_thousand_places() {
     for entrant in &made.entrants {
         writer.entrant(entrant).unwrap();
     }
-    writer.reveal(&Reveal::CommitReveal(secrets())).unwrap();
+    writer.reveal(&made.reveal).unwrap();
     for outcome in &outcomes {
         writer.outcome(outcome).unwrap();
     }
