@@ -71,6 +71,18 @@ pub enum Error {
     /// The secret is not the one that was committed to.
     #[error("the secret of {0} is another one")]
     SecretMismatched(String),
+    /// The secret comes too late.
+    #[error("the deadline {1} for the secrets of {0} has passed")]
+    RevealDeadlinePassed(String, OffsetDateTime),
+    /// Too few trustees revealed in time.
+    #[error("too few trustees of {0} revealed in time")]
+    QuorumMissed(String, Vec<String>),
+    /// The beacon's round is needed and not recorded.
+    #[error("round {1} of the beacon of {0} is not recorded")]
+    BeaconNotRecorded(String, u64),
+    /// The signature is not the beacon's.
+    #[error("the signature is not that of round {1} of the beacon of {0}")]
+    BeaconSignatureInvalid(String, u64),
     /// The caller is not the trustee.
     #[error("the caller is not {0}")]
     NotTrustee(String),
@@ -256,6 +268,34 @@ impl From<Error> for Refusal {
                 "a trustee has not revealed yet",
             )
             .with("trustees", trustees.join(",")),
+            Error::RevealDeadlinePassed(batch, deadline) => refuse(
+                FailedPrecondition,
+                Reason::RevealDeadlinePassed,
+                "the deadline for the secrets has passed",
+            )
+            .with("batch", batch)
+            .with("deadline", text(deadline)),
+            Error::QuorumMissed(batch, absent) => refuse(
+                FailedPrecondition,
+                Reason::QuorumMissed,
+                "too few trustees revealed in time",
+            )
+            .with("batch", batch)
+            .with("trustees", absent.join(",")),
+            Error::BeaconNotRecorded(batch, round) => refuse(
+                FailedPrecondition,
+                Reason::BeaconNotRecorded,
+                "the signature of the beacon's round is not recorded yet",
+            )
+            .with("batch", batch)
+            .with("round", round.to_string()),
+            Error::BeaconSignatureInvalid(batch, round) => refuse(
+                InvalidArgument,
+                Reason::BeaconSignatureInvalid,
+                "the signature is not the beacon's for the committed round",
+            )
+            .with("batch", batch)
+            .with("round", round.to_string()),
             Error::SecretMismatched(trustee) => refuse(
                 InvalidArgument,
                 Reason::SecretMismatched,

@@ -1,4 +1,4 @@
-//! The draw: a function of the commitment and the secrets alone. It is computed from what is fixed, outside of any
+//! The draw: a function of the commitment and the randomness alone. It is computed from what is fixed, outside of any
 //! transaction, and stored in one.
 
 use std::{pin::pin, thread};
@@ -7,11 +7,12 @@ use chassis::{
     idempotency::{self, RequestKey},
     task,
 };
-use draw::{Commitment, Outcome, Reveal};
+use draw::{Commitment, DrandRound, Outcome, RandomnessSource, Reveal};
 use futures::TryStreamExt;
 use messaging::outbox;
 use proto::enrollment::v1 as pb;
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 
 use super::{
     App,
@@ -31,7 +32,7 @@ pub(super) struct DrawInput {
     pub(super) freeze: Freeze,
     /// The commitment in it.
     pub(super) commitment: Commitment,
-    /// The secrets in the order of the trustees.
+    /// What makes the randomness known.
     pub(super) reveal: Reveal,
 }
 
@@ -66,10 +67,11 @@ impl App {
             Some(_) | None => return Err(state_wrong(&batch)),
         };
         let shares = storage::shares::list(&mut connection, batch_id).await?;
-        let secrets = revealed(&batch, &shares)?;
+        let commitment = Commitment::from_bytes(&freeze.encoded)?;
+        let reveal = reveal(&batch, &freeze, &commitment, &shares, self.clock.now())?;
         Ok(DrawInput {
-            commitment: Commitment::from_bytes(&freeze.encoded)?,
-            reveal: Reveal::CommitReveal(secrets),
+            commitment,
+            reveal,
             batch,
             freeze,
         })
@@ -172,19 +174,46 @@ async fn store_results(
     }
 }
 
-/// Returns the secrets in the order of the trustees, or who has not revealed.
-fn revealed(batch: &Batch, shares: &[TrusteeShare]) -> Result<Vec<[u8; 32]>, Error> {
+/// Returns what makes the randomness known, or what is missing for it. After the deadline for the secrets no other can
+/// come, so that what is missing then stays so.
+fn reveal(
+    batch: &Batch,
+    freeze: &Freeze,
+    commitment: &Commitment,
+    shares: &[TrusteeShare],
+    now: OffsetDateTime,
+) -> Result<Reveal, Error> {
+    let signature_of = |round: DrandRound| {
+        freeze
+            .beacon_signature
+            .ok_or_else(|| Error::BeaconNotRecorded(batch.name(), round.round))
+    };
+    let source = match &commitment.source {
+        RandomnessSource::CommitReveal(source) => source,
+        RandomnessSource::Drand(round) => {
+            let signature = signature_of(*round)?;
+            return Ok(Reveal::Drand { signature });
+        }
+        _ => return Err(Error::Broken("a commitment names an unknown randomness")),
+    };
     let secret_of = |name: &str| shares.iter().find(|share| share.trustee == name)?.secret;
-    let missing = batch.missing_trustees(|name| secret_of(name).is_some());
-    if missing.is_empty() {
-        Ok(batch
-            .trustees
-            .iter()
-            .filter_map(|name| secret_of(name))
-            .collect())
-    } else {
-        Err(Error::RandomnessNotRevealed(
-            missing.into_iter().map(str::to_owned).collect(),
-        ))
+    let secrets: Vec<Option<[u8; 32]>> = source
+        .trustees
+        .iter()
+        .map(|trustee| secret_of(&trustee.name))
+        .collect();
+    let absent = source.absent(&secrets);
+    if absent.is_empty() {
+        let fallback = None;
+        return Ok(Reveal::CommitReveal { secrets, fallback });
     }
+    let absent: Vec<String> = absent.into_iter().map(str::to_owned).collect();
+    if now <= freeze.reveal_deadline {
+        return Err(Error::RandomnessNotRevealed(absent));
+    }
+    if secrets.len() - absent.len() < usize::from(source.quorum) {
+        return Err(Error::QuorumMissed(batch.name(), absent));
+    }
+    let fallback = source.fallback.map(signature_of).transpose()?;
+    Ok(Reveal::CommitReveal { secrets, fallback })
 }

@@ -12,7 +12,9 @@ use chassis::{
     idempotency::{self, RequestKey},
     task,
 };
-use draw::{Commitment, Entrant, EntrantsRoot, Hash, RandomnessSource, Trustee};
+use draw::{
+    CommitReveal, Commitment, DrandRound, Entrant, EntrantsRoot, Hash, RandomnessSource, Trustee,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use messaging::outbox;
 use proto::enrollment::v1 as pb;
@@ -30,7 +32,7 @@ use super::{
 use crate::{
     domain::{
         application::Decision,
-        batch::{Batch, BatchState, Freeze, TrusteeShare},
+        batch::{Batch, BatchState, Freeze, RandomnessPlan, TrusteeShare},
         decision::AT_FREEZE,
         facts::PersonFacts,
         scheme::Scheme,
@@ -292,6 +294,8 @@ impl App {
         let shares = storage::shares::list(tx, &batch.id).await?;
         check_committed(batch, &shares)?;
         let plan = batch.quota_plan.to_draw().map_err(Error::QuotaMistakes)?;
+        // In whole seconds, as the commitment has it.
+        let reveal_deadline = now.truncate_to_second() + batch.randomness.reveal_window;
         let trustees = shares.into_iter().map(|share| Trustee {
             name: share.trustee,
             commitment: share.commitment,
@@ -303,8 +307,8 @@ impl App {
             rule_set_hash: *scheme.rules.hash(),
             plan,
             household_limit: NonZeroU8::new(scheme.household_limit),
-            source: RandomnessSource::CommitReveal(trustees.collect()),
-            commit_time: u64::try_from(now.unix_timestamp()).unwrap_or_default(),
+            source: source(&batch.randomness, trustees.collect(), now, reveal_deadline)?,
+            commit_time: unix_seconds(now),
         };
         let signed = commitment.sign(self.keys.signing())?;
         Ok(Freeze {
@@ -315,8 +319,45 @@ impl App {
             encoded: signed.commitment.to_bytes()?,
             signature: signed.signature.to_vec(),
             public_key: signed.public_key.as_bytes().to_vec(),
+            reveal_deadline,
+            beacon_signature: None,
         })
     }
+}
+
+/// Returns where the randomness of a freeze comes from. The beacon's round comes after all that is fixed before it: with
+/// trustees after the deadline for their secrets, else after the commitment.
+fn source(
+    plan: &RandomnessPlan,
+    trustees: Vec<Trustee>,
+    now: OffsetDateTime,
+    reveal_deadline: OffsetDateTime,
+) -> Result<RandomnessSource, Error> {
+    let after = if trustees.is_empty() {
+        now
+    } else {
+        reveal_deadline
+    };
+    let round = plan.beacon.map(|beacon| DrandRound {
+        chain: beacon.chain,
+        round: beacon
+            .chain
+            .round_at(unix_seconds(after + beacon.lead_time)),
+    });
+    match round {
+        Some(round) if trustees.is_empty() => Ok(RandomnessSource::Drand(round)),
+        None if trustees.is_empty() => Err(Error::Broken("a batch has no randomness")),
+        fallback => Ok(RandomnessSource::CommitReveal(CommitReveal {
+            trustees,
+            quorum: plan.quorum,
+            reveal_deadline: unix_seconds(reveal_deadline),
+            fallback,
+        })),
+    }
+}
+
+fn unix_seconds(time: OffsetDateTime) -> u64 {
+    u64::try_from(time.unix_timestamp()).unwrap_or_default()
 }
 
 fn entrant(eligible: &Eligible) -> Entrant {

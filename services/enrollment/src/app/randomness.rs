@@ -1,10 +1,12 @@
-//! The trustees' part: a commitment before the freeze, the secret after it.
+//! Where the randomness comes from: the trustees' commitments before the freeze and their secrets after it, and the
+//! signature of the beacon's round.
 
 use chassis::{
     auth::Principal,
     idempotency::{self, RequestKey},
     status::{Refusal, Violations},
 };
+use draw::{Commitment, RandomnessSource};
 use proto::enrollment::v1 as pb;
 
 use super::{
@@ -76,7 +78,52 @@ impl App {
         if draw::secret_commitment(&batch.name(), trustee, &secret) != share.commitment {
             return Err(Error::SecretMismatched(trustee.to_owned()));
         }
+        let late = batch.freeze.as_ref().map(|freeze| freeze.reveal_deadline);
+        if let Some(deadline) = late.filter(|deadline| share.secret.is_none() && *deadline < now) {
+            return Err(Error::RevealDeadlinePassed(batch.name(), deadline));
+        }
         storage::shares::reveal(&mut tx, batch_id, trustee, &secret, now).await?;
+        let answer = answer(&mut tx, batch_id).await?;
+        idempotency::store(&mut tx, &key, &answer).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
+}
+
+impl App {
+    /// Takes the signature of the beacon's round that the commitment names. The same one again changes nothing.
+    pub async fn record_beacon(
+        &self,
+        key: RequestKey,
+        batch_id: &str,
+        signature: [u8; 48],
+    ) -> Result<pb::Batch, Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        if let Some(answer) = idempotency::claim(&mut tx, &key, now).await?.answer()? {
+            return Ok(answer);
+        }
+        let batch = get_for_update(&mut tx, batch_id).await?;
+        let freeze = match &batch.freeze {
+            Some(freeze) if batch.state == BatchState::Frozen => freeze,
+            Some(_) | None => return Err(state_wrong(&batch)),
+        };
+        let commitment = Commitment::from_bytes(&freeze.encoded)?;
+        let round = match &commitment.source {
+            RandomnessSource::Drand(round) => Some(*round),
+            RandomnessSource::CommitReveal(source) => source.fallback,
+            _ => None,
+        };
+        let Some(round) = round else {
+            let mut violations = Violations::new();
+            violations.check(false, "name", "names a batch without a beacon");
+            violations.into_result()?;
+            return Err(Error::Broken("a violation was no refusal"));
+        };
+        if round.verify(&signature).is_err() {
+            return Err(Error::BeaconSignatureInvalid(batch.name(), round.round));
+        }
+        storage::batches::record_beacon(&mut tx, batch_id, &signature).await?;
         let answer = answer(&mut tx, batch_id).await?;
         idempotency::store(&mut tx, &key, &answer).await?;
         tx.commit().await?;
@@ -97,7 +144,7 @@ fn check_caller(principal: &Principal, trustee: &str) -> Result<(), Error> {
 
 fn check_trustee(batch: &Batch, trustee: &str) -> Result<(), Refusal> {
     let mut violations = Violations::new();
-    let is_one = batch.trustees.iter().any(|name| name == trustee);
+    let is_one = batch.randomness.trustees.iter().any(|name| name == trustee);
     violations.check(is_one, "trustee", "is not a trustee of the batch");
     violations.into_result()
 }

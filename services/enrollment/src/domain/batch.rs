@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use time::OffsetDateTime;
+use draw::DrandChain;
+use time::{Duration, OffsetDateTime};
 
 use super::quota::QuotaPlan;
 
@@ -32,8 +33,30 @@ pub struct NewBatch {
     pub scheme_id: String,
     /// The places.
     pub quota_plan: QuotaPlan,
-    /// The names of the trustees, as `trustees/{id}`.
+    /// Where the randomness comes from.
+    pub randomness: RandomnessPlan,
+}
+
+/// Where the randomness of a draw comes from, as it is fixed before the freeze.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RandomnessPlan {
+    /// The names of the trustees, as `trustees/{id}`; none with a beacon alone.
     pub trustees: Vec<String>,
+    /// The least number of trustees whose secrets decide.
+    pub quorum: u8,
+    /// For how long after the freeze a secret counts.
+    pub reveal_window: Duration,
+    /// The public beacon.
+    pub beacon: Option<Beacon>,
+}
+
+/// A public beacon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beacon {
+    /// The chain.
+    pub chain: DrandChain,
+    /// How long after what must be fixed before it the round comes.
+    pub lead_time: Duration,
 }
 
 /// A batch.
@@ -47,8 +70,8 @@ pub struct Batch {
     pub state: BatchState,
     /// The places.
     pub quota_plan: QuotaPlan,
-    /// The names of the trustees.
-    pub trustees: Vec<String>,
+    /// Where the randomness comes from.
+    pub randomness: RandomnessPlan,
     /// When it was created.
     pub create_time: OffsetDateTime,
     /// When it opened.
@@ -80,6 +103,10 @@ pub struct Freeze {
     pub signature: Vec<u8>,
     /// The key of the signature.
     pub public_key: Vec<u8>,
+    /// Until when a secret counts.
+    pub reveal_deadline: OffsetDateTime,
+    /// The signature of the beacon's round, once recorded.
+    pub beacon_signature: Option<[u8; 48]>,
 }
 
 /// A trustee's part in the randomness.
@@ -146,7 +173,7 @@ impl Batch {
 
     /// Returns the trustees that are missing from a list of shares.
     pub fn missing_trustees(&self, present: impl Fn(&str) -> bool) -> Vec<&str> {
-        let names = self.trustees.iter().map(String::as_str);
+        let names = self.randomness.trustees.iter().map(String::as_str);
         names.filter(|name| !present(name)).collect()
     }
 }

@@ -152,6 +152,25 @@ impl BatchService for Rpc {
         Ok(Response::new(batch.map_err(status)?))
     }
 
+    async fn record_beacon(
+        &self,
+        request: Request<pb::RecordBeaconRequest>,
+    ) -> Result<Response<pb::Batch>, Status> {
+        let (principal, asked) = (Principal::of(&request)?, request.get_ref());
+        let mut reader = Reader::new(
+            "bekal.enrollment.v1.BatchService/RecordBeacon",
+            principal,
+            asked,
+        );
+        let key = reader.key(&asked.request_id);
+        let batch_id = reader.chosen("name", &asked.name, "batches");
+        let signature: Option<[u8; 48]> = asked.signature.as_slice().try_into().ok();
+        reader.check(signature.is_some(), "signature", "is not 48 bytes long");
+        let ((key, batch_id), signature) = reader.finish(key.zip(batch_id).zip(signature))?;
+        let answer = self.app.record_beacon(key, &batch_id, signature).await;
+        Ok(Response::new(answer.map_err(status)?))
+    }
+
     async fn draw_batch(
         &self,
         request: Request<pb::DrawBatchRequest>,

@@ -1,11 +1,14 @@
 //! Requests of the contract as the domain knows them, with all violations at once.
 
+use std::num::NonZeroU32;
+
 use chassis::{
     auth::Principal,
     idempotency::RequestKey,
     names, paging,
     status::{Refusal, Violations},
 };
+use draw::{DrandChain, QUICKNET};
 use prost::Message;
 use prost_types::Timestamp;
 use proto::enrollment::v1 as pb;
@@ -15,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     app::applications::Of,
     domain::{
-        batch::{NewBatch, is_chosen_id},
+        batch::{Beacon, NewBatch, RandomnessPlan, is_chosen_id},
         campaign::Campaign,
         completion::Evidence,
         decision::{AT_APPLICATION, AT_FREEZE, DecisionId},
@@ -25,6 +28,10 @@ use crate::{
 
 const CONTENT_BYTES_MAX: usize = 1024 * 1024;
 const TRUSTEES_MAX: usize = 16;
+const WAIT_MIN: Duration = Duration::seconds(60);
+const WAIT_MAX: Duration = Duration::days(30);
+const REVEAL_WINDOW: Duration = Duration::days(1);
+const BEACON_LEAD: Duration = Duration::hours(1);
 const CHOSEN_ID: &str = "is not 1 to 40 lower-case letters, digits and hyphens";
 
 /// A request that is being read: what was wrong with it so far.
@@ -216,11 +223,26 @@ pub(super) fn create_batch(
         return reader.finish(None);
     };
     let scheme_id = reader.chosen("batch.scheme", &batch.scheme, "schemes");
+    let randomness = randomness(&mut reader, batch);
+    let quota_plan = quota_plan(&mut reader, batch.quota_plan.as_ref());
+    let new = (|| {
+        Some(NewBatch {
+            id: request.batch_id.clone(),
+            scheme_id: scheme_id?,
+            quota_plan: quota_plan?,
+            randomness: randomness?,
+        })
+    })();
+    reader.finish(key.zip(new))
+}
+
+fn randomness<M: Message>(reader: &mut Reader<'_, M>, batch: &pb::Batch) -> Option<RandomnessPlan> {
     let count = batch.trustees.len();
+    let least = usize::from(batch.beacon.is_none());
     reader.check(
-        (1..=TRUSTEES_MAX).contains(&count),
+        (least..=TRUSTEES_MAX).contains(&count),
         "batch.trustees",
-        "does not have 1 to 16 names",
+        "does not have 1 to 16 names, or none with a beacon",
     );
     for (i, trustee) in batch.trustees.iter().enumerate() {
         let field = format!("batch.trustees[{i}]");
@@ -231,16 +253,90 @@ pub(super) fn create_batch(
             "stands twice",
         );
     }
-    let quota_plan = quota_plan(&mut reader, batch.quota_plan.as_ref());
-    let new = (|| {
-        Some(NewBatch {
-            id: request.batch_id.clone(),
-            scheme_id: scheme_id?,
-            quota_plan: quota_plan?,
-            trustees: batch.trustees.clone(),
-        })
-    })();
-    reader.finish(key.zip(new))
+    let quorum = match batch.quorum {
+        0 => u8::try_from(count).ok(),
+        quorum => u8::try_from(quorum)
+            .ok()
+            .filter(|quorum| usize::from(*quorum) <= count),
+    };
+    reader.check(
+        quorum.is_some(),
+        "batch.quorum",
+        "is not 0 to the number of trustees",
+    );
+    let reveal_window = wait(
+        reader,
+        "batch.reveal_window",
+        batch.reveal_window,
+        REVEAL_WINDOW,
+    );
+    let beacon = match &batch.beacon {
+        None => Some(None),
+        Some(beacon) => self::beacon(reader, beacon).map(Some),
+    };
+    Some(RandomnessPlan {
+        trustees: batch.trustees.clone(),
+        quorum: quorum?,
+        reveal_window: reveal_window?,
+        beacon: beacon?,
+    })
+}
+
+fn beacon<M: Message>(reader: &mut Reader<'_, M>, beacon: &pb::DrandBeacon) -> Option<Beacon> {
+    let lead_time = wait(
+        reader,
+        "batch.beacon.lead_time",
+        beacon.lead_time,
+        BEACON_LEAD,
+    );
+    let chain = match (
+        beacon.public_key.as_slice(),
+        beacon.genesis_time,
+        beacon.period,
+    ) {
+        ([], None, None) => Some(QUICKNET),
+        (public_key, Some(genesis), Some(period)) => (|| {
+            let period = u32::try_from(period.seconds)
+                .ok()
+                .filter(|_| period.nanos == 0);
+            Some(DrandChain {
+                public_key: public_key.try_into().ok()?,
+                genesis_time: u64::try_from(genesis.seconds).ok()?,
+                period_seconds: NonZeroU32::new(period?)?,
+            })
+        })(),
+        _ => None,
+    };
+    reader.check(
+        chain.is_some(),
+        "batch.beacon",
+        "is not a chain: a public key of 96 bytes, its first round's time and a period of whole seconds, or none of \
+         these for quicknet",
+    );
+    Some(Beacon {
+        chain: chain?,
+        lead_time: lead_time?,
+    })
+}
+
+/// Reads a time to wait, in whole seconds.
+fn wait<M: Message>(
+    reader: &mut Reader<'_, M>,
+    field: &str,
+    wait: Option<prost_types::Duration>,
+    usual: Duration,
+) -> Option<Duration> {
+    let wait = match wait {
+        None => Some(usual),
+        Some(wait) => Some(Duration::seconds(wait.seconds)).filter(|_| wait.nanos == 0),
+    };
+    let wait = wait.filter(|wait| (WAIT_MIN..=WAIT_MAX).contains(wait));
+    reader.check(
+        wait.is_some(),
+        field,
+        "is not 60 seconds to 30 days in whole seconds",
+    );
+    wait
 }
 
 fn quota_plan<M: Message>(

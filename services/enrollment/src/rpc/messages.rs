@@ -1,9 +1,10 @@
 //! What the domain knows as messages of the contract.
 
 use chassis::names;
+use draw::{Commitment, RandomnessSource};
 use prost_types::Timestamp;
 use proto::enrollment::v1 as pb;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::{
     app::{
@@ -12,7 +13,7 @@ use crate::{
     },
     domain::{
         application::ApplicationState,
-        batch::{BatchState, BatchView, Freeze, Funnel, TrusteeShare},
+        batch::{BatchState, BatchView, Beacon, Freeze, Funnel, TrusteeShare},
         campaign::{Campaign, Voucher, VoucherState},
         completion::{Certificate, Evidence, Review},
         decision::{DecisionId, RuleOutcome},
@@ -94,11 +95,22 @@ impl From<BatchView> for pb::Batch {
             BatchState::Drawn => pb::batch::State::Drawn,
             BatchState::Awarded => pb::batch::State::Awarded,
         };
+        let plan = &batch.randomness;
+        let beacon = plan
+            .beacon
+            .map(|beacon| drand_beacon(beacon, batch.freeze.as_ref()));
         pb::Batch {
             name: batch.name(),
             scheme: names::format("schemes", &batch.scheme_id),
+            quorum: i32::from(plan.quorum),
+            reveal_window: duration(plan.reveal_window),
+            beacon,
+            reveal_deadline: batch
+                .freeze
+                .as_ref()
+                .and_then(|freeze| timestamp(freeze.reveal_deadline)),
             quota_plan: Some(batch.quota_plan.into()),
-            trustees: batch.trustees,
+            trustees: batch.randomness.trustees,
             state: state.into(),
             freeze_time: batch
                 .freeze
@@ -122,6 +134,43 @@ impl From<BatchView> for pb::Batch {
                 .and_then(timestamp),
         }
     }
+}
+
+fn drand_beacon(beacon: Beacon, freeze: Option<&Freeze>) -> pb::DrandBeacon {
+    // What was signed is well formed.
+    let commitment = freeze.and_then(|freeze| Commitment::from_bytes(&freeze.encoded).ok());
+    let round = commitment.and_then(|commitment| match commitment.source {
+        RandomnessSource::Drand(round) => Some(round),
+        RandomnessSource::CommitReveal(source) => source.fallback,
+        _ => None,
+    });
+    let seconds = |seconds: u64| {
+        Some(Timestamp {
+            seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
+            nanos: 0,
+        })
+    };
+    pb::DrandBeacon {
+        public_key: beacon.chain.public_key.to_vec(),
+        genesis_time: seconds(beacon.chain.genesis_time),
+        period: duration(Duration::seconds(i64::from(
+            beacon.chain.period_seconds.get(),
+        ))),
+        lead_time: duration(beacon.lead_time),
+        round: round.map_or(0, |round| i64::try_from(round.round).unwrap_or(i64::MAX)),
+        round_time: round.and_then(|round| seconds(round.time())),
+        signature: freeze
+            .and_then(|freeze| freeze.beacon_signature)
+            .map(|signature| signature.to_vec())
+            .unwrap_or_default(),
+    }
+}
+
+fn duration(duration: Duration) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration {
+        seconds: duration.whole_seconds(),
+        nanos: 0,
+    })
 }
 
 impl From<QuotaPlan> for pb::QuotaPlan {

@@ -1,11 +1,14 @@
 //! The table `batches`. The state stands in every update's condition; the guard trigger refuses whatever gets past it.
 
-use sqlx::{PgConnection, types::Json};
-use time::OffsetDateTime;
+use std::num::NonZeroU32;
 
-use super::undecodable;
+use draw::DrandChain;
+use sqlx::{PgConnection, types::Json};
+use time::{Duration, OffsetDateTime};
+
+use super::{fixed, undecodable};
 use crate::domain::{
-    batch::{Batch, BatchState, Freeze, Funnel, NewBatch},
+    batch::{Batch, BatchState, Beacon, Freeze, Funnel, NewBatch, RandomnessPlan},
     quota::QuotaPlan,
 };
 
@@ -15,6 +18,14 @@ struct BatchRow {
     state: String,
     quota_plan: Json<QuotaPlan>,
     trustees: Vec<String>,
+    quorum: i16,
+    reveal_window_seconds: i64,
+    beacon_public_key: Option<Vec<u8>>,
+    beacon_genesis_time: Option<i64>,
+    beacon_period_seconds: Option<i32>,
+    beacon_lead_seconds: Option<i64>,
+    reveal_deadline: Option<OffsetDateTime>,
+    beacon_signature: Option<Vec<u8>>,
     create_time: OffsetDateTime,
     open_time: Option<OffsetDateTime>,
     close_time: Option<OffsetDateTime>,
@@ -31,6 +42,8 @@ struct BatchRow {
 
 impl BatchRow {
     fn into_batch(self) -> Result<Batch, sqlx::Error> {
+        let beacon = self.beacon()?;
+        let beacon_signature = self.beacon_signature.map(fixed).transpose()?;
         let freeze = (|| {
             Some(Freeze {
                 time: self.freeze_time?,
@@ -40,6 +53,8 @@ impl BatchRow {
                 encoded: self.commitment?,
                 signature: self.signature?,
                 public_key: self.public_key?,
+                reveal_deadline: self.reveal_deadline?,
+                beacon_signature,
             })
         })();
         Ok(Batch {
@@ -47,7 +62,12 @@ impl BatchRow {
             scheme_id: self.scheme_id,
             state: self.state.parse().map_err(undecodable)?,
             quota_plan: self.quota_plan.0,
-            trustees: self.trustees,
+            randomness: RandomnessPlan {
+                trustees: self.trustees,
+                quorum: u8::try_from(self.quorum).map_err(undecodable)?,
+                reveal_window: Duration::seconds(self.reveal_window_seconds),
+                beacon,
+            },
             create_time: self.create_time,
             open_time: self.open_time,
             close_time: self.close_time,
@@ -55,6 +75,23 @@ impl BatchRow {
             award_time: self.award_time,
             freeze,
         })
+    }
+
+    fn beacon(&self) -> Result<Option<Beacon>, sqlx::Error> {
+        let Some(public_key) = self.beacon_public_key.clone() else {
+            return Ok(None);
+        };
+        let absent = || undecodable("a part of a beacon");
+        let period = u32::try_from(self.beacon_period_seconds.ok_or_else(absent)?);
+        let genesis_time = u64::try_from(self.beacon_genesis_time.ok_or_else(absent)?);
+        Ok(Some(Beacon {
+            chain: DrandChain {
+                public_key: fixed(public_key)?,
+                genesis_time: genesis_time.map_err(undecodable)?,
+                period_seconds: NonZeroU32::new(period.map_err(undecodable)?).ok_or_else(absent)?,
+            },
+            lead_time: Duration::seconds(self.beacon_lead_seconds.ok_or_else(absent)?),
+        }))
     }
 }
 
@@ -64,14 +101,32 @@ pub async fn insert(
     new: &NewBatch,
     now: OffsetDateTime,
 ) -> Result<bool, sqlx::Error> {
+    let plan = &new.randomness;
+    let beacon = plan.beacon;
+    let genesis_time = beacon
+        .map(|beacon| i64::try_from(beacon.chain.genesis_time))
+        .transpose()
+        .map_err(undecodable)?;
+    let period = beacon
+        .map(|beacon| i32::try_from(beacon.chain.period_seconds.get()))
+        .transpose()
+        .map_err(undecodable)?;
     let inserted = sqlx::query!(
-        "INSERT INTO batches (batch_id, scheme_id, state, quota_plan, trustees, create_time)
-         VALUES ($1, $2, 'DRAFT', $3, $4, $5)
+        "INSERT INTO batches (batch_id, scheme_id, state, quota_plan, trustees, quorum, reveal_window_seconds,
+                              beacon_public_key, beacon_genesis_time, beacon_period_seconds, beacon_lead_seconds,
+                              create_time)
+         VALUES ($1, $2, 'DRAFT', $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (batch_id) DO NOTHING",
         new.id,
         new.scheme_id,
         Json(&new.quota_plan) as _,
-        &new.trustees,
+        &plan.trustees,
+        i16::from(plan.quorum),
+        plan.reveal_window.whole_seconds(),
+        beacon.map(|beacon| beacon.chain.public_key.to_vec()),
+        genesis_time,
+        period,
+        beacon.map(|beacon| beacon.lead_time.whole_seconds()),
         now,
     )
     .execute(tx)
@@ -86,8 +141,9 @@ pub async fn find(
 ) -> Result<Option<Batch>, sqlx::Error> {
     let row = sqlx::query_as!(
         BatchRow,
-        r#"SELECT batch_id, scheme_id, state, quota_plan AS "quota_plan: Json<QuotaPlan>", trustees, create_time,
-                  open_time, close_time, freeze_time, draw_time, award_time, entrant_count, merkle_root, rule_set_hash,
+        r#"SELECT batch_id, scheme_id, state, quota_plan AS "quota_plan: Json<QuotaPlan>", trustees, quorum,
+                  reveal_window_seconds, beacon_public_key, beacon_genesis_time, beacon_period_seconds,
+                  beacon_lead_seconds, reveal_deadline, beacon_signature, create_time, open_time, close_time, freeze_time, draw_time, award_time, entrant_count, merkle_root, rule_set_hash,
                   commitment, signature, public_key
            FROM batches
            WHERE batch_id = $1"#,
@@ -138,8 +194,9 @@ pub async fn list(
     let (after_time, after_id) = after.unzip();
     let rows = sqlx::query_as!(
         BatchRow,
-        r#"SELECT batch_id, scheme_id, state, quota_plan AS "quota_plan: Json<QuotaPlan>", trustees, create_time,
-                  open_time, close_time, freeze_time, draw_time, award_time, entrant_count, merkle_root, rule_set_hash,
+        r#"SELECT batch_id, scheme_id, state, quota_plan AS "quota_plan: Json<QuotaPlan>", trustees, quorum,
+                  reveal_window_seconds, beacon_public_key, beacon_genesis_time, beacon_period_seconds,
+                  beacon_lead_seconds, reveal_deadline, beacon_signature, create_time, open_time, close_time, freeze_time, draw_time, award_time, entrant_count, merkle_root, rule_set_hash,
                   commitment, signature, public_key
            FROM batches
            WHERE $1::timestamptz IS NULL OR (create_time, batch_id) > ($1, $2::text)
@@ -195,7 +252,7 @@ pub async fn freeze(
     let moved = sqlx::query!(
         "UPDATE batches
          SET state = 'FROZEN', freeze_time = $2, entrant_count = $3, merkle_root = $4, rule_set_hash = $5,
-             commitment = $6, signature = $7, public_key = $8
+             commitment = $6, signature = $7, public_key = $8, reveal_deadline = $9
          WHERE batch_id = $1 AND state = 'CLOSED'",
         batch_id,
         freeze.time,
@@ -205,10 +262,27 @@ pub async fn freeze(
         freeze.encoded,
         freeze.signature,
         freeze.public_key,
+        freeze.reveal_deadline,
     )
     .execute(tx)
     .await?;
     Ok(moved.rows_affected() == 1)
+}
+
+/// Stores the signature of the beacon's round; one that is there stays.
+pub async fn record_beacon(
+    tx: &mut PgConnection,
+    batch_id: &str,
+    signature: &[u8; 48],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE batches SET beacon_signature = $2 WHERE batch_id = $1 AND beacon_signature IS NULL",
+        batch_id,
+        signature,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// FROZEN to DRAWN.

@@ -12,6 +12,7 @@ mod world;
 mod schemes;
 
 mod batches;
+mod beacons;
 
 mod applications;
 

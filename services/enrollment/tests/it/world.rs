@@ -199,15 +199,23 @@ impl World {
     }
 
     pub(crate) async fn open_batch_with(&self, id: &str, quota_plan: pb::QuotaPlan) -> String {
+        let batch = pb::Batch {
+            quota_plan: Some(quota_plan),
+            trustees: TRUSTEES.map(str::to_owned).to_vec(),
+            ..pb::Batch::default()
+        };
+        self.open_batch_of(id, batch).await
+    }
+
+    /// Creates a batch of the scheme of 2023, and opens it.
+    pub(crate) async fn open_batch_of(&self, id: &str, batch: pb::Batch) -> String {
         self.import(SCHEME_2023).await.unwrap();
         let request = pb::CreateBatchRequest {
             request_id: request_id(),
             batch_id: id.to_owned(),
             batch: Some(pb::Batch {
                 scheme: "schemes/prakerja-2023".to_owned(),
-                quota_plan: Some(quota_plan),
-                trustees: TRUSTEES.map(str::to_owned).to_vec(),
-                ..pb::Batch::default()
+                ..batch
             }),
         };
         let name = self
