@@ -13,7 +13,9 @@ use crate::{
 };
 
 pub mod accounts;
+pub mod exclusion_lists;
 pub mod persons;
+pub mod snapshots;
 pub mod tokens;
 pub mod verification;
 

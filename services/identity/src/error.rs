@@ -13,7 +13,7 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
-    domain::{account::CreateAccountRefusal, person::SubmitRefusal},
+    domain::{account::CreateAccountRefusal, person::SubmitRefusal, snapshot::SnapshotRefusal},
     passwords::PasswordError,
     vault::SealError,
 };
@@ -39,6 +39,12 @@ pub enum Error {
         #[source]
         refusal: SubmitRefusal,
     },
+    /// There is an exclusion list of this name.
+    #[error("the exclusion list exists: {0}")]
+    ExclusionListExists(String),
+    /// The snapshot does not go on.
+    #[error("import the snapshot")]
+    Snapshot(#[source] SnapshotRefusal),
     /// No such caller, or a wrong secret.
     #[error("the credentials are wrong")]
     CredentialsWrong,
@@ -95,6 +101,13 @@ impl From<Error> for Refusal {
                 "another account has the phone number",
             ),
             Error::Submit { account, refusal } => submit(account, refusal),
+            Error::ExclusionListExists(name) => own(
+                Code::AlreadyExists,
+                ErrorReason::ExclusionListExists,
+                "there is an exclusion list of this id",
+            )
+            .with("name", name),
+            Error::Snapshot(refusal) => snapshot(refusal),
             Error::CredentialsWrong => own(
                 Code::Unauthenticated,
                 ErrorReason::CredentialsWrong,
@@ -143,6 +156,20 @@ fn submit(account: String, refusal: SubmitRefusal) -> Refusal {
             ErrorReason::NationalIdTaken,
             "another account holds the national id",
         ),
+    }
+}
+
+fn snapshot(refusal: SnapshotRefusal) -> Refusal {
+    let refused = |reason| own(Code::FailedPrecondition, reason, &refusal.to_string());
+    match refusal {
+        SnapshotRefusal::Outdated { newest } => {
+            refused(ErrorReason::SnapshotOutdated).with("newest_snapshot_date", newest.to_string())
+        }
+        SnapshotRefusal::Incomplete { last_chunk_number } => {
+            refused(ErrorReason::SnapshotIncomplete)
+                .with("last_chunk_number", last_chunk_number.to_string())
+        }
+        SnapshotRefusal::Ended => refused(ErrorReason::SnapshotEnded),
     }
 }
 

@@ -1,6 +1,11 @@
 //! Events out, and who takes them. identity takes none: it learns nothing from the other services.
 
+use chassis::names;
 use messaging::{Producer, Route};
+use proto::{identity::v1 as pb, r#type::v1 as pb_type};
+use time::Date;
+
+use crate::storage::snapshots::Hit;
 
 /// What identity tells. Nobody needs it yet: enrollment asks for the facts when it decides.
 pub const PRODUCER: Producer = Producer {
@@ -18,13 +23,41 @@ pub const PRODUCER: Producer = Producer {
             r#type: "bekal.identity.v1.PersonMismatched",
             consumers: &[],
         },
+        Route {
+            r#type: "bekal.identity.v1.ExclusionsChanged",
+            consumers: &[],
+        },
     ],
 };
+
+/// Tells of persons whom a snapshot of a list concerns.
+pub fn exclusions_changed(list: &str, snapshot_date: Date, hits: &[Hit]) -> pb::ExclusionsChanged {
+    let accounts = |is_listed: bool| {
+        hits.iter()
+            .filter(|hit| hit.is_listed == is_listed)
+            .map(|hit| names::format("accounts", hit.account_id))
+            .collect()
+    };
+    pb::ExclusionsChanged {
+        exclusion_list: list.to_owned(),
+        snapshot_date: Some(date(snapshot_date)),
+        listed_accounts: accounts(true),
+        lifted_accounts: accounts(false),
+    }
+}
+
+/// Writes a date as the contract does.
+pub fn date(date: Date) -> pb_type::Date {
+    pb_type::Date {
+        year: date.year(),
+        month: i32::from(u8::from(date.month())),
+        day: i32::from(date.day()),
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use prost::Name;
-    use proto::identity::v1 as pb;
 
     use super::*;
 
@@ -37,7 +70,8 @@ mod tests {
             [
                 pb::AccountCreated::full_name(),
                 pb::PersonVerified::full_name(),
-                pb::PersonMismatched::full_name()
+                pb::PersonMismatched::full_name(),
+                pb::ExclusionsChanged::full_name()
             ]
         );
     }

@@ -16,8 +16,9 @@ use chassis::{
 };
 use messaging::{Broker, Relay};
 use proto::identity::v1::{
-    account_service_server::AccountServiceServer, person_service_server::PersonServiceServer,
-    token_service_server::TokenServiceServer,
+    account_service_server::AccountServiceServer,
+    exclusion_list_service_server::ExclusionListServiceServer,
+    person_service_server::PersonServiceServer, token_service_server::TokenServiceServer,
 };
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -147,7 +148,8 @@ pub fn mount(server: Server, app: &app::App) -> Server {
     server
         .add(TokenServiceServer::from_arc(Arc::clone(&rpc)))
         .add(AccountServiceServer::from_arc(Arc::clone(&rpc)))
-        .add(PersonServiceServer::from_arc(rpc))
+        .add(PersonServiceServer::from_arc(Arc::clone(&rpc)))
+        .add(ExclusionListServiceServer::from_arc(rpc))
 }
 
 /// A serving process never migrates: it waits until the migrations of its build have been applied.

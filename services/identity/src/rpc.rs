@@ -4,10 +4,12 @@ use crate::app::App;
 
 mod accounts;
 mod convert;
+mod exclusion_lists;
 mod persons;
+mod snapshots;
 mod tokens;
 
-/// Serves the three services of the contract.
+/// Serves the four services of the contract.
 #[derive(Clone)]
 pub struct Rpc {
     app: App,

@@ -14,6 +14,7 @@ use super::App;
 use crate::{
     domain::{
         account::Phone,
+        exclusion_list::Listing,
         facts::{Fact, KnownFacts},
         holder_name::names_agree,
         person::{self, NewPerson, Person, PersonState, SubmitRefusal},
@@ -163,7 +164,9 @@ impl App {
             .person_key(account_id, &person.wrapped_key)
             .and_then(|key| key.open_facts(&person.sealed_facts))
             .map_err(|source| seal_error(account_id, source))?;
-        let facts = known.on_date(as_of_date, person.verify_time, person.submit_time);
+        let mut facts = known.on_date(as_of_date, person.verify_time, person.submit_time);
+        facts.extend(person.listings.iter().map(Listing::fact));
+        facts.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(PersonFacts {
             account_id,
             state: Some(person.state),

@@ -187,6 +187,7 @@ impl Verifier {
         let answered = answers.verified.len() + answers.mismatched.len();
 
         let mut tx = self.db.begin().await?;
+        storage::verification::hold_off_snapshots(&mut tx).await?;
         if !answers.postponed.is_empty() {
             storage::verification::update_postponed(&mut tx, &answers.postponed).await?;
         }

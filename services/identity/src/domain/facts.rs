@@ -1,5 +1,7 @@
 //! What other services may know of a person: typed facts, each with who says so and since when.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 
@@ -109,13 +111,13 @@ pub struct KnownFacts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
     /// Its name, by which rules refer to it.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its value.
     pub value: FactValue,
     /// Who says so.
     pub source: FactSource,
-    /// When it was learned.
-    pub observe_time: OffsetDateTime,
+    /// When it was learned; `None` for an exclusion list that never had a snapshot.
+    pub observe_time: Option<OffsetDateTime>,
 }
 
 /// The value of a fact.
@@ -136,6 +138,8 @@ pub enum FactSource {
     Registry,
     /// The person.
     Declared,
+    /// An exclusion list.
+    ExclusionList,
 }
 
 impl KnownFacts {
@@ -163,10 +167,10 @@ impl KnownFacts {
                     ("sex", FactValue::Text(sex.to_owned())),
                 ]
                 .map(|(name, value)| Fact {
-                    name,
+                    name: name.into(),
                     value,
                     source: FactSource::Registry,
-                    observe_time,
+                    observe_time: Some(observe_time),
                 }),
             );
         }
@@ -183,14 +187,14 @@ impl KnownFacts {
                     .into_iter()
                     .chain(education)
                     .map(|(name, value)| Fact {
-                        name,
+                        name: name.into(),
                         value,
                         source: FactSource::Declared,
-                        observe_time: submit_time,
+                        observe_time: Some(submit_time),
                     }),
             );
         }
-        facts.sort_unstable_by_key(|fact| fact.name);
+        facts.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         facts
     }
 }
@@ -250,7 +254,7 @@ mod tests {
 
         let facts = known.on_date(date!(2026 - 11 - 24), Some(verified), submitted);
 
-        let names: Vec<&str> = facts.iter().map(|fact| fact.name).collect();
+        let names: Vec<&str> = facts.iter().map(|fact| fact.name.as_ref()).collect();
         assert_eq!(
             names,
             [
@@ -267,11 +271,11 @@ mod tests {
         assert_eq!(facts[0].value, FactValue::Int(36));
         assert_eq!(
             (facts[0].source, facts[0].observe_time),
-            (FactSource::Registry, verified)
+            (FactSource::Registry, Some(verified))
         );
         assert_eq!(
             (facts[4].source, facts[4].observe_time),
-            (FactSource::Declared, submitted)
+            (FactSource::Declared, Some(submitted))
         );
     }
 

@@ -26,8 +26,12 @@ use crate::{
 };
 
 mod answers;
+mod exclusion_lists;
 
 pub(super) use answers::fact_changes;
+pub(super) use exclusion_lists::{
+    create_exclusion_list, get_exclusion_list, snapshot_chunk, snapshot_header,
+};
 
 const ACCOUNTS_MAX: usize = 1_000;
 const HOLDER_NAME_BYTES_MAX: usize = 1_000;

@@ -4,8 +4,12 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::exclusion_lists::list_id;
 use crate::{
-    domain::person::{Person, PersonState},
+    domain::{
+        exclusion_list::Listing,
+        person::{Person, PersonState},
+    },
     vault::SealedPerson,
 };
 
@@ -122,6 +126,8 @@ pub struct SealedFactsRow {
     pub submit_time: OffsetDateTime,
     /// When the registry answered.
     pub verify_time: Option<OffsetDateTime>,
+    /// Whether the exclusion lists name the person; empty for one who is MISMATCHED.
+    pub listings: Vec<Listing>,
     /// The version of all of this.
     pub facts_change_time: OffsetDateTime,
 }
@@ -134,10 +140,20 @@ pub async fn list_facts(
     let rows = sqlx::query!(
         r#"SELECT accounts.id, persons.state AS "state?", household, sealed_facts AS "sealed_facts?",
                wrapped_key AS "wrapped_key?", submit_time AS "submit_time?", verify_time,
-               facts_change_time AS "facts_change_time?"
+               facts_change_time AS "facts_change_time?", listing.list_ids,
+               listing.import_times AS "import_times?: Vec<Option<OffsetDateTime>>", listing.are_listed
            FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, position)
            JOIN accounts ON accounts.id = asked.id
            LEFT JOIN (persons JOIN person_keys USING (account_id)) ON persons.account_id = asked.id
+           LEFT JOIN LATERAL (
+               SELECT array_agg(exclusion_lists.id ORDER BY exclusion_lists.id) AS list_ids,
+                   array_agg(import_time ORDER BY exclusion_lists.id) AS import_times,
+                   array_agg(list_id IS NOT NULL ORDER BY exclusion_lists.id) AS are_listed
+               FROM exclusion_lists
+               LEFT JOIN exclusion_entries
+                   ON list_id = exclusion_lists.id
+                   AND exclusion_entries.national_id_hash = persons.national_id_hash
+           ) AS listing ON persons.state IN ('PENDING', 'VERIFIED')
            ORDER BY asked.position"#,
         account_ids,
     )
@@ -145,6 +161,7 @@ pub async fn list_facts(
     .await?;
     rows.into_iter()
         .map(|row| {
+            let listings = listings(row.list_ids, row.import_times, row.are_listed)?;
             let person = match (
                 row.state,
                 row.sealed_facts,
@@ -165,6 +182,7 @@ pub async fn list_facts(
                     wrapped_key,
                     submit_time,
                     verify_time: row.verify_time,
+                    listings,
                     facts_change_time,
                 }),
                 _ => None,
@@ -172,6 +190,25 @@ pub async fn list_facts(
             Ok(FactsRow {
                 account_id: row.id,
                 person,
+            })
+        })
+        .collect()
+}
+
+fn listings(
+    list_ids: Option<Vec<String>>,
+    import_times: Option<Vec<Option<OffsetDateTime>>>,
+    are_listed: Option<Vec<bool>>,
+) -> Result<Vec<Listing>, sqlx::Error> {
+    let list_ids = list_ids.unwrap_or_default().into_iter();
+    list_ids
+        .zip(import_times.unwrap_or_default())
+        .zip(are_listed.unwrap_or_default())
+        .map(|((id, import_time), is_listed)| {
+            Ok(Listing {
+                list_id: list_id(&id)?,
+                import_time,
+                is_listed,
             })
         })
         .collect()

@@ -55,6 +55,15 @@ pub async fn claim(
     .await
 }
 
+/// Waits for a snapshot of an exclusion list that takes effect, and keeps others from it until the transaction ends. To be
+/// called before any row is locked. Side by side with one another, answers do not wait.
+pub async fn hold_off_snapshots(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT pg_advisory_xact_lock_shared(hashtextextended('snapshots', 0))")
+        .fetch_one(tx)
+        .await?;
+    Ok(())
+}
+
 /// What the registry confirmed about one submission.
 pub struct VerifiedRow {
     /// Whose.

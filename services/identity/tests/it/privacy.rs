@@ -5,13 +5,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use proto::identity::v1::{self as pb, issue_token_request::Credentials};
+use proto::identity::v1::{self as pb, issue_token_request::Credentials, snapshot_header::Kind};
 use serde_json::json;
 use sqlx::PgPool;
 use tonic_types::StatusExt;
 
 use crate::{
     registry::{self, Behaviour},
+    snapshot::{Snapshot, a_list, refusal, send},
     world::{SECRET, World, date, new_account, submission},
 };
 
@@ -287,6 +288,72 @@ async fn dump(db: &PgPool) -> Vec<u8> {
             .concat(),
     );
     bytes
+}
+
+#[sqlx::test(migrator = "identity::storage::MIGRATOR")]
+async fn a_snapshot_leaves_no_hash_in_logs_errors_and_events(db: PgPool) {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .init();
+    let world = World::start(db).await;
+    let list = a_list(&world, "students").await;
+    let account = world.account("other@contoh.id").await;
+    world
+        .persons()
+        .submit_identity(canary(&account))
+        .await
+        .unwrap();
+    let hash = world.hash(NATIONAL_ID);
+    let mut too_long = hash.clone();
+    too_long.push(0);
+
+    let snapshot = Snapshot::of(&list, Kind::Full).chunk(&[hash.clone(), too_long], &[]);
+    let (answers, ended) = send(&world, snapshot.requests()).await;
+    ended.unwrap();
+    let mut gap = Snapshot::of(&list, Kind::Incremental).chunk(&[], std::slice::from_ref(&hash));
+    gap.chunks[0].chunk_number = 2;
+    let refused = refusal(&world, gap.requests()).await;
+    // A fault of the database that tells of a value: the log must not.
+    sqlx::query!(
+        "ALTER TABLE exclusion_entries ADD CONSTRAINT exclusion_entries_broken_check
+             CHECK (snapshot_date IS NULL) NOT VALID"
+    )
+    .execute(&world.db)
+    .await
+    .unwrap();
+    let mut other = hash.clone();
+    other.reverse();
+    let broken = Snapshot::of(&list, Kind::Full).chunk(std::slice::from_ref(&other), &[]);
+    let broken = refusal(&world, broken.requests()).await;
+
+    assert_eq!(answers.result.as_ref().unwrap().listed_account_count, 1);
+    let log = log.0.lock().unwrap().clone();
+    assert!(
+        contains(&log, "exclusion_entries_broken_check"),
+        "the fault is in the log"
+    );
+    let told = format!("{answers:?} {refused:?} {broken:?}");
+    let events = sqlx::query_scalar!("SELECT body FROM outbox")
+        .fetch_all(&world.db)
+        .await
+        .unwrap();
+    for hash in [hash, other] {
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let list = format!("{:?}", &hash[..6]);
+        for seen in [&log[..], told.as_bytes(), &events.concat()] {
+            assert!(!contains(seen, &hex[..16]), "in hexadecimal digits");
+            assert!(!contains(seen, &hex[..16].to_uppercase()), "in capitals");
+            assert!(!contains(seen, list.trim_end_matches(']')), "as a list");
+            assert!(
+                !seen.windows(8).any(|bytes| bytes == &hash[..8]),
+                "in bytes"
+            );
+        }
+    }
+    assert!(!contains(&log, NATIONAL_ID));
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {

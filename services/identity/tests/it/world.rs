@@ -23,6 +23,7 @@ use messaging::Relay;
 use proto::{
     identity::v1::{
         self as pb, account_service_client::AccountServiceClient,
+        exclusion_list_service_client::ExclusionListServiceClient,
         person_service_client::PersonServiceClient, token_service_client::TokenServiceClient,
     },
     r#type::v1::Date,
@@ -202,6 +203,11 @@ impl World {
         PersonServiceClient::new(self.operator())
     }
 
+    /// Returns a client with every permission.
+    pub(crate) fn exclusion_lists(&self) -> ExclusionListServiceClient<Caller> {
+        ExclusionListServiceClient::new(self.operator())
+    }
+
     /// Returns a client without a token.
     pub(crate) fn tokens(&self) -> TokenServiceClient<Caller> {
         TokenServiceClient::new(self.caller(None))
@@ -231,6 +237,22 @@ impl World {
         let account = self.pending(national_id).await;
         self.verifier().verify_round().await.unwrap();
         account
+    }
+
+    /// Returns what other services may know of these accounts.
+    pub(crate) async fn facts(&self, accounts: &[&str]) -> Vec<pb::PersonFacts> {
+        let request = pb::BatchGetFactsRequest {
+            accounts: accounts.iter().map(|&name| name.to_owned()).collect(),
+            as_of_date: Some(date(2026, 11, 24)),
+        };
+        let answer = self.persons().batch_get_facts(request).await.unwrap();
+        answer.into_inner().persons
+    }
+
+    /// Returns the hash under which snapshots name a national id.
+    pub(crate) fn hash(&self, national_id: &str) -> Vec<u8> {
+        let id = self.app.formats().national_id(national_id).unwrap();
+        self.app.vault().national_id_hash(&id).to_vec()
     }
 
     pub(crate) async fn person(&self, account: &str) -> pb::Person {

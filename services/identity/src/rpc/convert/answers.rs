@@ -8,10 +8,13 @@ use crate::{
     app::persons::{Attestation, PersonFacts},
     domain::{
         account::{Account, AccountState},
+        exclusion_list::ExclusionList,
         facts::{Fact, FactSource, FactValue},
         person::{Person, PersonState},
         personal::Personal,
+        snapshot::{RowFault, RowField},
     },
+    events,
     storage::persons::FactChange,
     tokens::IssuedToken,
 };
@@ -47,6 +50,34 @@ impl From<IssuedToken> for pb::Token {
         pb::Token {
             access_token: token.access_token,
             expire_time: Some(timestamp(token.expire_time)),
+        }
+    }
+}
+
+impl From<ExclusionList> for pb::ExclusionList {
+    fn from(list: ExclusionList) -> pb::ExclusionList {
+        pb::ExclusionList {
+            name: names::format("exclusionLists", list.id.as_str()),
+            display_name: list.display_name,
+            source: list.source,
+            snapshot_date: list.snapshot_date.map(events::date),
+            import_time: list.import_time.map(timestamp),
+            entry_count: list.entry_count,
+            create_time: Some(timestamp(list.create_time)),
+        }
+    }
+}
+
+impl From<RowFault> for pb::SnapshotFault {
+    fn from(fault: RowFault) -> pb::SnapshotFault {
+        let field = match fault.field {
+            RowField::Listed => "listed_hashes",
+            RowField::Lifted => "lifted_hashes",
+        };
+        pb::SnapshotFault {
+            field: field.to_owned(),
+            index: i32::try_from(fault.index).unwrap_or(i32::MAX),
+            description: fault.description.to_owned(),
         }
     }
 }
@@ -116,12 +147,13 @@ impl From<Fact> for pb::Fact {
         let source = match fact.source {
             FactSource::Registry => "registry",
             FactSource::Declared => "declared",
+            FactSource::ExclusionList => "exclusion_list",
         };
         pb::Fact {
-            name: fact.name.to_owned(),
+            name: fact.name.into_owned(),
             value: Some(value),
             source: source.to_owned(),
-            observe_time: Some(timestamp(fact.observe_time)),
+            observe_time: fact.observe_time.map(timestamp),
         }
     }
 }
