@@ -34,7 +34,7 @@ pub struct App {
     passwords: Passwords,
     token_keys: Arc<TokenKeys>,
     service_accounts: Arc<ServiceAccounts>,
-    formats: Arc<IdFormat>,
+    formats: IdFormat,
     create_account: Gatherer<accounts::CreateAccount, accounts::CreateAccountAnswer>,
     /// Told after each submission, so that the registry is asked at once.
     submitted: Arc<Notify>,
@@ -80,15 +80,15 @@ impl App {
             passwords: parts.passwords,
             token_keys: parts.token_keys,
             service_accounts: parts.service_accounts,
-            formats: Arc::new(parts.formats),
+            formats: parts.formats,
             create_account,
             submitted: Arc::new(Notify::new()),
         }
     }
 
     /// Returns the country's ids.
-    pub fn formats(&self) -> &IdFormat {
-        &self.formats
+    pub fn formats(&self) -> IdFormat {
+        self.formats
     }
 
     /// Returns the clock.

@@ -6,6 +6,7 @@ use std::{path::PathBuf, time::Duration};
 use chassis::config::{Env, ProcessConfig, Secret};
 
 use crate::{
+    domain::national_id::IdFormat,
     registry::RegistryConfig,
     service_accounts::ServiceAccounts,
     tokens::{TokenKey, TokenKeys},
@@ -17,6 +18,8 @@ use crate::{
 pub struct Config {
     /// What every process is told.
     pub process: ProcessConfig,
+    /// `IDENTITY_COUNTRY`: whose national ids and households are taken.
+    pub country: IdFormat,
     /// `IDENTITY_TOKEN_KEY_FILE`, `IDENTITY_TOKEN_PREVIOUS_KEY_FILES` (separated by commas) and
     /// `IDENTITY_TOKEN_LIFETIME_SECONDS`: the keys of the tokens, and how long a token lives.
     pub token_keys: TokenKeys,
@@ -36,6 +39,7 @@ impl Config {
     /// Reads the settings; what is wrong is recorded in `env`.
     pub fn read(env: &mut Env) -> Option<Config> {
         let process = ProcessConfig::read(env, "identity");
+        let country = env.or("IDENTITY_COUNTRY", IdFormat::Indonesia);
         let token_keys = read_token_keys(env);
         let service_accounts = read_service_accounts(env);
         let master_key = env.required("IDENTITY_MASTER_KEY");
@@ -45,6 +49,7 @@ impl Config {
         let registry = read_registry(env);
         Some(Config {
             process: process?,
+            country,
             token_keys: token_keys?,
             service_accounts: service_accounts?,
             master_key: master_key?,
@@ -182,6 +187,7 @@ mod tests {
     fn a_complete_configuration_has_the_documented_defaults() {
         let config = read(complete(&folder())).unwrap();
 
+        assert_eq!(config.country, IdFormat::Indonesia);
         assert_eq!(config.password_hash_concurrency_max, 2);
         assert_eq!(config.registry.timeout, Duration::from_secs(5));
         assert_eq!(config.registry.concurrency_max, 32);
@@ -233,6 +239,7 @@ mod tests {
             ),
             ("IDENTITY_MASTER_KEY", "open sesame".to_owned()),
             ("IDENTITY_REGISTRY_ADDRESS", "registry:8080".to_owned()),
+            ("IDENTITY_COUNTRY", "XX".to_owned()),
         ]);
 
         let mistakes = read(pairs).unwrap_err();
@@ -246,6 +253,7 @@ mod tests {
             ),
             "IDENTITY_MASTER_KEY: not valid".to_owned(),
             "IDENTITY_REGISTRY_ADDRESS: is not of the form".to_owned(),
+            "IDENTITY_COUNTRY".to_owned(),
         ] {
             assert!(mistakes.contains(&expected), "{expected}: {mistakes}");
         }

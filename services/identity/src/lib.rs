@@ -119,12 +119,11 @@ pub async fn run(
             .map_err(RunError::Passwords)?,
         token_keys: Arc::clone(&token_keys),
         service_accounts: Arc::new(config.service_accounts),
-        formats: domain::national_id::IdFormat::INDONESIA,
+        formats: config.country,
     };
     let app = app::App::start(pool.clone(), clock.clone(), relay, parts, &tasks);
     let registry =
-        registry::Registry::new(&config.registry, domain::national_id::IdFormat::INDONESIA)
-            .map_err(RunError::Registry)?;
+        registry::Registry::new(&config.registry, config.country).map_err(RunError::Registry)?;
     let verifier = app::verification::Verifier::new(&app, registry, &config.registry);
     start_when_migrated(&tasks, pool.clone(), database_ready, verifier);
     release_when_declared(&tasks, broker, broker_ready);

@@ -261,8 +261,8 @@ mod tests {
 
     fn submission() -> Submission {
         Submission {
-            national_id: IdFormat::INDONESIA.national_id("3204010101900001").unwrap(),
-            household_id: IdFormat::INDONESIA
+            national_id: IdFormat::Indonesia.national_id("3204010101900001").unwrap(),
+            household_id: IdFormat::Indonesia
                 .household_id("3204010101100007")
                 .unwrap(),
             full_name: FullName::parse("Siti Aminah").unwrap(),
@@ -318,7 +318,7 @@ mod tests {
     fn hashes_of_different_uses_differ() {
         let vault = vault('a');
         let national_id = submission().national_id;
-        let household_id = IdFormat::INDONESIA
+        let household_id = IdFormat::Indonesia
             .household_id(national_id.expose())
             .unwrap()
             .unwrap();

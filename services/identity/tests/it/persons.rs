@@ -1,6 +1,7 @@
 //! Submitting identities, and their states.
 
 use futures::future::join_all;
+use identity::domain::national_id::IdFormat;
 use proto::identity::v1::{self as pb, person::State, person_service_client::PersonServiceClient};
 use serde_json::json;
 use sqlx::PgPool;
@@ -204,6 +205,37 @@ async fn a_wrong_shape_is_refused_before_the_registry_is_asked(db: PgPool) {
     );
     assert!(!refused.message().contains("3204013201900001"));
     assert_eq!(world.registry.seen().calls, 0);
+}
+
+#[sqlx::test(migrator = "identity::storage::MIGRATOR")]
+async fn another_country_has_its_own_ids_and_no_households(db: PgPool) {
+    let world = World::in_country(db, IdFormat::Portugal).await;
+    let account = world.account("maria@exemplo.pt").await;
+    let nif = "210000007";
+    world.registry.answers(
+        nif,
+        json!({ "result": "MATCH", "person": {
+            "sex": "FEMALE", "birth_date": "1990-01-01", "region_code": "42.03", "occupation": "JOB_SEEKER",
+            "citizenship": "PT", "deceased": false,
+        }}),
+    );
+
+    let indonesian = submit(&world, submission(&account, &national_id(1))).await;
+    let mut request = submission(&account, nif);
+    let with_household = submit(&world, request.clone()).await;
+    request.submission.as_mut().unwrap().household_id.clear();
+    submit(&world, request).await.unwrap();
+    world.verifier().verify_round().await.unwrap();
+
+    assert_eq!(
+        fields(&indonesian.unwrap_err()),
+        ["submission.national_id", "submission.household_id"]
+    );
+    assert_eq!(
+        fields(&with_household.unwrap_err()),
+        ["submission.household_id"]
+    );
+    assert_eq!(world.person(&account).await.state(), State::Verified);
 }
 
 #[sqlx::test(migrator = "identity::storage::MIGRATOR")]

@@ -91,7 +91,14 @@ impl World {
     /// Starts an identity that signs with one key and accepts others.
     pub(crate) async fn with_keys(db: PgPool, signing: &str, previous: &[&str]) -> World {
         let registry = Registry::start().await;
-        World::replica(db, registry, Clock::movable(), signing, previous).await
+        let country = IdFormat::Indonesia;
+        World::replica(db, registry, Clock::movable(), country, signing, previous).await
+    }
+
+    /// Starts an identity of another country.
+    pub(crate) async fn in_country(db: PgPool, country: IdFormat) -> World {
+        let registry = Registry::start().await;
+        World::replica(db, registry, Clock::movable(), country, TOKEN_KEY, &[]).await
     }
 
     /// Starts an identity whose clock stands still.
@@ -108,6 +115,7 @@ impl World {
             self.db.clone(),
             self.registry.clone(),
             self.clock.clone(),
+            self.app.formats(),
             TOKEN_KEY,
             &[],
         )
@@ -118,6 +126,7 @@ impl World {
         db: PgPool,
         registry: Registry,
         clock: Clock,
+        country: IdFormat,
         signing: &str,
         previous: &[&str],
     ) -> World {
@@ -132,7 +141,7 @@ impl World {
             passwords: Passwords::new(2).unwrap(),
             token_keys: Arc::new(token_keys.clone()),
             service_accounts: Arc::new(ServiceAccounts::from_toml(&service_accounts()).unwrap()),
-            formats: IdFormat::INDONESIA,
+            formats: country,
         };
         let shutdown = CancellationToken::new();
         let tasks = Tasks::new(&shutdown);
@@ -170,7 +179,7 @@ impl World {
             timeout,
             concurrency_max: CONCURRENCY_MAX,
         };
-        let client = RegistryClient::new(&config, IdFormat::INDONESIA).unwrap();
+        let client = RegistryClient::new(&config, self.app.formats()).unwrap();
         Verifier::new(&self.app, client, &config)
     }
 
