@@ -506,7 +506,8 @@ fn person_not_verified(account_id: Uuid) -> Refusal {
 fn scheme_violations(mistakes: SchemeMistakes) -> Refusal {
     let mut violations = Violations::new();
     for mistake in mistakes.mistakes {
-        let field = format!("{}:{}: {}", mistakes.file_name, mistake.line, mistake.key);
+        let place = format!("{}:{}:{}", mistakes.file_name, mistake.line, mistake.column);
+        let field = format!("{place}: {}", mistake.key);
         violations.add(field, mistake.text);
     }
     Refusal::invalid(violations)

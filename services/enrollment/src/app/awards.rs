@@ -99,10 +99,6 @@ impl App {
             batch_id,
             programme: &scheme.programme,
             once_only: scheme.once_only,
-            first_purchase_deadline: scheme
-                .time_zone
-                .end_of_day_after(award_time, scheme.first_purchase_days)
-                .ok_or(Error::Broken("a deadline lies beyond the calendar"))?,
             award_time,
         };
         let admitted = admit(&mut tx, &terms, scheme, winners).await?;
@@ -173,6 +169,9 @@ async fn admit(
         ) {
             Ok(()) => admitted.push(NewParticipation {
                 id: Uuid::now_v7(),
+                first_purchase_deadline: scheme
+                    .first_purchase_deadline(&winner.region, terms.award_time)
+                    .ok_or(Error::Broken("a deadline lies beyond the calendar"))?,
                 account_id: winner.account_id,
                 application_id: winner.application_id,
                 region: winner.region,

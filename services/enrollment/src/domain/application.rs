@@ -94,7 +94,7 @@ impl Decision {
         already_recipient: bool,
         now: OffsetDateTime,
     ) -> Decision {
-        let facts = person.for_rules(&scheme.fact_kinds, already_recipient);
+        let facts = person.for_rules(&scheme.fact_kinds, &scheme.fact_defaults, already_recipient);
         Decision {
             rule_set_hash: *scheme.rules.hash(),
             refusals: scheme.rules.broken_by(&facts),

@@ -65,6 +65,16 @@ pub struct PersonFacts {
     pub list_snapshots: BTreeMap<String, OffsetDateTime>,
 }
 
+impl fmt::Display for FactKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FactKind::Bool => "bool",
+            FactKind::Int => "int",
+            FactKind::Text => "string",
+        })
+    }
+}
+
 impl FactValue {
     /// Returns the value's type.
     pub fn kind(&self) -> FactKind {
@@ -128,13 +138,21 @@ impl PersonFacts {
         }
     }
 
-    /// Returns the facts that a scheme's rules are applied to, and no others.
-    pub fn for_rules(&self, kinds: &BTreeMap<String, FactKind>, already_recipient: bool) -> Facts {
-        let mut facts = self.facts.clone();
-        facts.insert(VERIFIED, FactValue::Bool(self.verified));
-        facts.insert(ALREADY_RECIPIENT, FactValue::Bool(already_recipient));
-        facts.insert(REGION, FactValue::Text(self.region.clone()));
-        facts.retain_declared(kinds);
+    /// Returns the facts that a scheme's rules are applied to, and no others: the person's, and the scheme's default for
+    /// one that is missing.
+    pub fn for_rules(
+        &self,
+        kinds: &BTreeMap<String, FactKind>,
+        defaults: &Facts,
+        already_recipient: bool,
+    ) -> Facts {
+        let mut known = self.facts.clone();
+        known.insert(VERIFIED, FactValue::Bool(self.verified));
+        known.insert(ALREADY_RECIPIENT, FactValue::Bool(already_recipient));
+        known.insert(REGION, FactValue::Text(self.region.clone()));
+        known.retain_declared(kinds);
+        let mut facts = defaults.clone();
+        facts.0.append(&mut known.0);
         facts
     }
 
@@ -197,6 +215,32 @@ mod tests {
         assert_eq!(facts.get("age_years"), None);
         assert_eq!(facts.get("shoe_size"), None);
         assert!(facts.get("sex").is_some());
+    }
+
+    #[test]
+    fn a_default_stands_for_a_missing_fact_alone() {
+        let kinds = BTreeMap::from([
+            ("listed_students".to_owned(), FactKind::Bool),
+            ("listed_deceased".to_owned(), FactKind::Bool),
+            ("deceased".to_owned(), FactKind::Bool),
+        ]);
+        let mut defaults = Facts::default();
+        defaults.insert("listed_students", FactValue::Bool(false));
+        defaults.insert("listed_deceased", FactValue::Bool(false));
+        let mut person = PersonFacts::unknown();
+        person
+            .facts
+            .insert("listed_students", FactValue::Bool(true));
+        // Of another type: as if it were missing.
+        person.facts.insert("listed_deceased", FactValue::Int(1));
+
+        let facts = person.for_rules(&kinds, &defaults, false);
+
+        let expected = [
+            ("listed_deceased", &FactValue::Bool(false)),
+            ("listed_students", &FactValue::Bool(true)),
+        ];
+        assert_eq!(facts.iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]

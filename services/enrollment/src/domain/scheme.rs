@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::{
-    facts::{FactKind, Facts, VERIFIED},
+    facts::{FactKind, FactValue, Facts, VERIFIED},
     rule::{Expression, FactContext},
-    time_zone::TimeZone,
+    time_zone::{Day, TimeZone},
 };
 
 /// The reason of the rule that every scheme has.
@@ -17,7 +17,7 @@ pub const PERSON_NOT_VERIFIED: &str = "PERSON_NOT_VERIFIED";
 /// The reason of the rule that a scheme has when it gives once only.
 pub const ALREADY_RECIPIENT: &str = "ALREADY_RECIPIENT";
 
-const RULE_SET_DOMAIN: &[u8] = b"bekal/rule-set/1";
+const RULE_SET_DOMAIN: &[u8] = b"bekal/rule-set/2";
 
 /// A scheme. Immutable; a change is another scheme.
 #[derive(Debug, PartialEq)]
@@ -28,8 +28,12 @@ pub struct Scheme {
     pub programme: String,
     /// What it is called.
     pub display_name: String,
-    /// Where days end.
+    /// The languages that every text has.
+    pub languages: Vec<String>,
+    /// Where days end; ages are those of the day in this zone, wherever a person lives.
     pub time_zone: TimeZone,
+    /// The zones of regions where days end at another time, by the region's dotted path.
+    pub region_time_zones: BTreeMap<String, TimeZone>,
     /// The currency of all its amounts.
     pub currency: Currency,
     /// What may be spent on courses.
@@ -38,12 +42,18 @@ pub struct Scheme {
     pub incentives: Vec<Incentive>,
     /// The days from the award to the last day for the first purchase.
     pub first_purchase_days: u32,
+    /// The days from finishing a course to the last day for buying the next one; `None` for no limit.
+    pub next_purchase_days: Option<u32>,
+    /// The last days of each budget year, by the year of the award.
+    pub year_ends: BTreeMap<i32, YearEnd>,
     /// The most recipients of one household over the programme's history; 0 for no limit.
     pub household_limit: u8,
     /// Whether a person takes part in the programme once only.
     pub once_only: bool,
     /// The facts that rules may use, with their types.
     pub fact_kinds: BTreeMap<String, FactKind>,
+    /// What counts for a person of whom the fact is not known; a fact without a default makes a rule broken.
+    pub fact_defaults: Facts,
     /// The rules that decide on an application.
     pub rules: RuleSet,
     /// What it takes to finish a course.
@@ -52,6 +62,21 @@ pub struct Scheme {
     pub next_purchase: NextPurchaseRule,
     /// SHA-256 of the file.
     pub content_hash: [u8; 32],
+}
+
+/// The last days of a budget year, each until 23:59:59 where the person lives; `None` where the scheme sets no such day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct YearEnd {
+    /// For buying a course: what is left of the balance goes back afterwards.
+    pub purchase: Option<Day>,
+    /// For finishing a course that counts.
+    pub completion: Option<Day>,
+    /// For the rating and review without which no incentive is due.
+    pub review: Option<Day>,
+    /// For linking the account that incentives are paid to.
+    pub payee: Option<Day>,
+    /// For handing in a survey that is paid for.
+    pub survey: Option<Day>,
 }
 
 /// What a person is paid.
@@ -123,17 +148,69 @@ pub struct StoredScheme {
     pub create_time: OffsetDateTime,
 }
 
+// === impl Scheme ===
+
+impl Scheme {
+    /// Returns the zone in which days end for somebody who lives in a region: that of the nearest region above which has
+    /// one of its own.
+    pub fn time_zone_of(&self, region: &str) -> &TimeZone {
+        let mut path = region;
+        loop {
+            if let Some(zone) = self.region_time_zones.get(path) {
+                return zone;
+            }
+            match path.rsplit_once('.') {
+                Some((above, _)) => path = above,
+                None => return &self.time_zone,
+            }
+        }
+    }
+
+    /// Returns the last moment for the first purchase of somebody who lives in a region. `None` beyond the calendar.
+    pub fn first_purchase_deadline(
+        &self,
+        region: &str,
+        award_time: OffsetDateTime,
+    ) -> Option<OffsetDateTime> {
+        self.time_zone_of(region)
+            .end_of_day_after(award_time, self.first_purchase_days)
+    }
+
+    /// Returns a fact's default as JSON; empty when it has none.
+    pub fn default_of(&self, fact: &str) -> String {
+        default_text(self.fact_defaults.get(fact))
+    }
+}
+
+fn default_text(default: Option<&FactValue>) -> String {
+    let json = default.map(|value| serde_json::to_string(value).expect("a fact is plain data"));
+    json.unwrap_or_default()
+}
+
 // === impl RuleSet ===
 
 impl RuleSet {
-    /// Makes the set and its hash: SHA-256 over the number of rules and each reason and expression with its length.
-    /// The texts are not part of it: they decide nothing.
-    pub fn new(rules: Vec<Rule>) -> RuleSet {
+    /// Makes the set and its hash: SHA-256 over all that decides, each text after its length. These are the number of
+    /// facts and of each its name, type and default as JSON (empty without one), by name; then the number of rules and
+    /// of each its reason and expression. The texts for persons are not part of it.
+    pub fn new(
+        rules: Vec<Rule>,
+        fact_kinds: &BTreeMap<String, FactKind>,
+        fact_defaults: &Facts,
+    ) -> RuleSet {
         let mut hash = Sha256::new_with_prefix(RULE_SET_DOMAIN);
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes();
         let mut put = |bytes: &[u8]| {
-            hash.update(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+            hash.update(number(bytes.len()));
             hash.update(bytes);
         };
+        put(&number(fact_kinds.len()));
+        for (name, kind) in fact_kinds {
+            put(name.as_bytes());
+            put(kind.to_string().as_bytes());
+            put(default_text(fact_defaults.get(name)).as_bytes());
+        }
+        put(&number(rules.len()));
         for rule in &rules {
             put(rule.reason.as_bytes());
             put(rule.expression.source().as_bytes());
@@ -164,7 +241,7 @@ impl RuleSet {
             .iter()
             .filter(broken)
             .map(|rule| rule.reason.clone());
-        if facts.get(VERIFIED) == Some(&super::facts::FactValue::Bool(true)) {
+        if facts.get(VERIFIED) == Some(&FactValue::Bool(true)) {
             reasons.collect()
         } else {
             reasons.take(1).collect()

@@ -1,4 +1,4 @@
-//! A scheme as a TOML file. Every mistake is told with its line, also keys that nobody knows: a misspelt deadline must
+//! A scheme as a TOML file. Every mistake is told with its place, also keys that nobody knows: a misspelt deadline must
 //! not become a default.
 
 use std::{collections::BTreeMap, fmt};
@@ -13,9 +13,11 @@ use super::{
         ALREADY_RECIPIENT, CompletionRule, Incentive, NextPurchaseRule, PERSON_NOT_VERIFIED, Rule,
         RuleSet, Scheme, Trigger,
     },
-    time_zone::TimeZone,
 };
 use crate::domain::toml_reader::{Document, Mistake, Table};
+
+mod calendar;
+mod declarations;
 
 /// What is wrong with a scheme's file.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,13 +60,9 @@ fn read(document: &Document<'_>, content: &str) -> Option<Scheme> {
         .text("programme", 1..=40)
         .filter(|id| root.check(is_id(id), "programme", ID_TEXT));
     let display_name = root.text("display_name", 1..=200);
-    let time_zone = root.text("time_zone", 1..=100).and_then(|name| {
-        root.require(
-            TimeZone::find(&name),
-            "time_zone",
-            "is not a name of the IANA time zone database",
-        )
-    });
+    let languages = languages(&root);
+    let time_zone = calendar::time_zone(&root, "time_zone");
+    let region_time_zones = calendar::region_time_zones(&root);
     let currency = root.text("currency_code", 3..=3).and_then(|code| {
         root.require(
             Currency::from_code(&code),
@@ -74,6 +72,11 @@ fn read(document: &Document<'_>, content: &str) -> Option<Scheme> {
     });
     let training_balance = amount(&root, "training_balance", currency);
     let first_purchase_days = root.integer("first_purchase_days", 1..=366);
+    let next_purchase_days = root
+        .has("next_purchase_days")
+        .then(|| root.integer("next_purchase_days", 1..=366))
+        .flatten();
+    let year_ends = calendar::year_ends(&root);
     let household_limit = root.integer("household_limit", 0..=255);
     let once_only = root.boolean("once_only");
 
@@ -101,23 +104,28 @@ fn read(document: &Document<'_>, content: &str) -> Option<Scheme> {
         })
     });
 
-    let fact_kinds = fact_kinds(&root);
-    let rules = rules(&root, once_only, &fact_kinds);
+    let (fact_kinds, fact_defaults) = declarations::read(&root);
+    let rules = rules(&root, once_only, &fact_kinds, languages.as_deref());
     root.refuse_unknown();
 
     Some(Scheme {
         id: id?,
         programme: programme?,
         display_name: display_name?,
+        rules: RuleSet::new(rules?, &fact_kinds, &fact_defaults),
+        languages: languages?,
         time_zone: time_zone?,
+        region_time_zones,
         currency: currency?,
         training_balance: training_balance?,
         incentives: incentives.into_iter().collect::<Option<_>>()?,
         first_purchase_days: u32::try_from(first_purchase_days?).ok()?,
+        next_purchase_days: next_purchase_days.and_then(|days| u32::try_from(days).ok()),
+        year_ends,
         household_limit: u8::try_from(household_limit?).ok()?,
         once_only: once_only?,
         fact_kinds,
-        rules: RuleSet::new(rules?),
+        fact_defaults,
         completion: completion?,
         next_purchase: next_purchase?,
         content_hash: Sha256::digest(content).into(),
@@ -149,51 +157,25 @@ fn incentive(table: &Table<'_, '_>, currency: Option<Currency>) -> Option<Incent
     })
 }
 
-fn fact_kinds(root: &Table<'_, '_>) -> BTreeMap<String, FactKind> {
-    let mut kinds: BTreeMap<String, FactKind> = facts::BUILT_IN
-        .into_iter()
-        .map(|(name, kind)| (name.to_owned(), kind))
-        .collect();
-    let Some(table) = root.table("facts") else {
-        return kinds;
+/// Reads the languages that every text must have.
+fn languages(root: &Table<'_, '_>) -> Option<Vec<String>> {
+    let languages = root.texts("languages", 1..=10)?;
+    let is_tag = |tag: &String| {
+        (2..=20).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    for name in table.keys() {
-        let Some(word) = table.text(&name, 1..=10) else {
-            continue;
-        };
-        let kind = match word.as_str() {
-            "bool" => Some(FactKind::Bool),
-            "int" => Some(FactKind::Int),
-            "string" => Some(FactKind::Text),
-            _ => None,
-        };
-        let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        table.check(
-            is_name,
-            &name,
-            "is not a name of lower-case letters, digits and underscores",
-        );
-        let is_new = !facts::BUILT_IN
-            .iter()
-            .any(|(built_in, _)| *built_in == name);
-        table.check(is_new, &name, "is a fact that every scheme has");
-        if let Some(kind) = table.require(kind, &name, "is none of bool, int, string")
-            && is_name
-            && is_new
-        {
-            kinds.insert(name, kind);
-        }
-    }
-    kinds
+    let is_valid = root.check(
+        languages.iter().all(is_tag),
+        "languages",
+        "has what is not a language tag",
+    );
+    is_valid.then_some(languages)
 }
 
 fn rules(
     root: &Table<'_, '_>,
     once_only: Option<bool>,
     kinds: &BTreeMap<String, FactKind>,
+    languages: Option<&[String]>,
 ) -> Option<Vec<Rule>> {
     let mut rules = Vec::new();
     let mut complete = true;
@@ -202,7 +184,9 @@ fn rules(
         if reason == ALREADY_RECIPIENT && once_only != Some(true) {
             continue;
         }
-        let texts = built_in.as_ref().and_then(|table| texts(table, reason));
+        let texts = built_in
+            .as_ref()
+            .and_then(|table| texts(table, reason, languages));
         let rule = texts
             .zip(Expression::compile(source, kinds).ok())
             .map(|(texts, expression)| Rule {
@@ -217,7 +201,7 @@ fn rules(
         table.refuse_unknown();
     }
     for table in root.tables("rules", 1..=100) {
-        let rule = rule(&table, kinds);
+        let rule = rule(&table, kinds, languages);
         if let Some(rule) = &rule {
             let repeats = rules.iter().any(|earlier| earlier.reason == rule.reason);
             table.check(!repeats, "reason", "is the reason of an earlier rule");
@@ -228,7 +212,11 @@ fn rules(
     complete.then_some(rules)
 }
 
-fn rule(table: &Table<'_, '_>, kinds: &BTreeMap<String, FactKind>) -> Option<Rule> {
+fn rule(
+    table: &Table<'_, '_>,
+    kinds: &BTreeMap<String, FactKind>,
+    languages: Option<&[String]>,
+) -> Option<Rule> {
     let reason = table.text("reason", 1..=63).filter(|reason| {
         let is_reason = reason.starts_with(|c: char| c.is_ascii_uppercase())
             && reason
@@ -245,20 +233,13 @@ fn rule(table: &Table<'_, '_>, kinds: &BTreeMap<String, FactKind>) -> Option<Rul
         Expression::compile(&source, kinds)
             .map_err(|mistakes| {
                 for mistake in mistakes {
-                    let place = match mistake.column {
-                        0 => String::new(),
-                        column => format!("column {column} of the expression: "),
-                    };
-                    table.reject_line(
-                        "expression",
-                        mistake.line,
-                        format!("{place}{}", mistake.text),
-                    );
+                    let (line, column) = (mistake.line, mistake.column);
+                    table.reject_inside("expression", line, column, mistake.text);
                 }
             })
             .ok()
     });
-    let texts = texts(table, "texts");
+    let texts = texts(table, "texts", languages);
     table.refuse_unknown();
     Some(Rule {
         reason: reason?,
@@ -267,21 +248,17 @@ fn rule(table: &Table<'_, '_>, kinds: &BTreeMap<String, FactKind>) -> Option<Rul
     })
 }
 
-/// Reads texts by language tag; at least one language.
-fn texts(table: &Table<'_, '_>, key: &str) -> Option<BTreeMap<String, String>> {
-    let languages = table.table(key)?;
-    let mut texts = BTreeMap::new();
-    for tag in languages.keys() {
-        let is_tag = (2..=20).contains(&tag.len())
-            && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        languages.check(is_tag, &tag, "is not a language tag");
-        if let Some(text) = languages.text(&tag, 1..=500) {
-            texts.insert(tag, text);
-        }
-    }
-    table
-        .check(!texts.is_empty(), key, "has no text")
-        .then_some(texts)
+/// Reads a text in each of the scheme's languages.
+fn texts(
+    table: &Table<'_, '_>,
+    key: &str,
+    languages: Option<&[String]>,
+) -> Option<BTreeMap<String, String>> {
+    let given = table.table(key)?;
+    let read = |tag: &String| given.text(tag, 1..=500).map(|text| (tag.clone(), text));
+    let texts: Vec<Option<(String, String)>> = languages?.iter().map(read).collect();
+    given.refuse_unknown();
+    texts.into_iter().collect()
 }
 
 /// Reads an amount, written as a decimal text: a number of TOML with a fraction would be a floating-point one.

@@ -46,10 +46,18 @@ impl TimeZone {
     /// Returns the last second, 23:59:59 in this zone, of the day that comes `days` after the day of `time`.
     /// `None` beyond the calendar's end.
     pub fn end_of_day_after(&self, time: OffsetDateTime, days: u32) -> Option<OffsetDateTime> {
-        let date = self
-            .date_of(time)
-            .checked_add(i64::from(days).days())
-            .ok()?;
+        let date = self.date_of(time).checked_add(i64::from(days).days());
+        self.end_of_date(date.ok()?)
+    }
+
+    /// Returns the last second, 23:59:59 in this zone, of a day. `None` for a day that the calendar does not have.
+    pub fn end_of_day(&self, day: Day) -> Option<OffsetDateTime> {
+        let year = i16::try_from(day.year).ok()?;
+        let (month, day) = (i8::try_from(day.month).ok()?, i8::try_from(day.day).ok()?);
+        self.end_of_date(civil::Date::new(year, month, day).ok()?)
+    }
+
+    fn end_of_date(&self, date: civil::Date) -> Option<OffsetDateTime> {
         let end = self.0.to_timestamp(date.at(23, 59, 59, 0)).ok()?;
         OffsetDateTime::from_unix_timestamp(end.as_second()).ok()
     }
@@ -102,6 +110,32 @@ mod tests {
             let zone = TimeZone::find(name).unwrap();
             assert_eq!(zone.end_of_day_after(noon, 30), Some(expected), "{name}");
         }
+    }
+
+    #[test]
+    fn a_date_ends_later_in_the_west_of_a_country() {
+        let day = |month, day| Day {
+            year: 2026,
+            month,
+            day,
+        };
+        let end = |name, day| TimeZone::find(name).unwrap().end_of_day(day);
+
+        let (lisbon, azores) = ("Europe/Lisbon", "Atlantic/Azores");
+        assert_eq!(
+            end(lisbon, day(12, 15)),
+            Some(datetime!(2026-12-15 23:59:59 UTC))
+        );
+        assert_eq!(
+            end(azores, day(12, 15)),
+            Some(datetime!(2026-12-16 00:59:59 UTC))
+        );
+        // In summer time, an hour earlier.
+        assert_eq!(
+            end(azores, day(7, 15)),
+            Some(datetime!(2026-07-15 23:59:59 UTC))
+        );
+        assert_eq!(end(lisbon, day(2, 29)), None);
     }
 
     #[test]

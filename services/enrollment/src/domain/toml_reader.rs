@@ -1,4 +1,4 @@
-//! Reads a TOML document key by key and collects every mistake with its line: wrong syntax, wrong type, missing keys,
+//! Reads a TOML document key by key and collects every mistake with its place: wrong syntax, wrong type, missing keys,
 //! and keys that nobody asked for.
 
 use std::{
@@ -12,11 +12,15 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use super::time_zone::Day;
+
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mistake {
     /// The line, from 1.
     pub line: usize,
+    /// The column in that line, from 1.
+    pub column: usize,
     /// The key with those above it, such as `rules[2].reason`; empty for a mistake of syntax.
     pub key: String,
     /// What is wrong.
@@ -78,17 +82,14 @@ impl<'i> Document<'i> {
     }
 
     fn reject(&self, at: usize, key: &str, text: impl Into<String>) {
-        self.reject_line(self.line_of(at), key, text.into());
-    }
-
-    fn reject_line(&self, line: usize, key: &str, text: String) {
-        let key = key.to_owned();
-        self.mistakes.borrow_mut().push(Mistake { line, key, text });
-    }
-
-    fn line_of(&self, at: usize) -> usize {
-        let before = self.content.as_bytes().get(..at).unwrap_or_default();
-        before.iter().filter(|byte| **byte == b'\n').count() + 1
+        let before = self.content.get(..at).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        self.mistakes.borrow_mut().push(Mistake {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            key: key.to_owned(),
+            text: text.into(),
+        });
     }
 }
 
@@ -101,6 +102,11 @@ impl<'d, 'i> Table<'d, 'i> {
             .keys()
             .map(|key| key.get_ref().to_string())
             .collect()
+    }
+
+    /// Says whether the table has a key.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
     }
 
     /// Reads a text of so many bytes.
@@ -128,6 +134,45 @@ impl<'d, 'i> Table<'d, 'i> {
     pub fn boolean(&self, key: &str) -> Option<bool> {
         let value = self.value(key)?;
         self.typed(key, value.get_ref().as_bool(), "true or false")
+    }
+
+    /// Reads a day of the calendar, without a time.
+    pub fn day(&self, key: &str) -> Option<Day> {
+        let value = self.value(key)?.get_ref().as_datetime();
+        let day = value
+            .filter(|value| value.time.is_none())
+            .and_then(|value| value.date);
+        let day = self.typed(key, day, "a date such as 2026-12-31")?;
+        Some(Day {
+            year: i32::from(day.year),
+            month: i32::from(day.month),
+            day: i32::from(day.day),
+        })
+    }
+
+    /// Reads an array of texts.
+    pub fn texts(&self, key: &str, count: RangeInclusive<usize>) -> Option<Vec<String>> {
+        let array = self.typed(
+            key,
+            self.value(key)?.get_ref().as_array(),
+            "an array of texts",
+        )?;
+        let (least, most) = (*count.start(), *count.end());
+        let fits = self.check(
+            count.contains(&array.len()),
+            key,
+            &format!("does not have {least} to {most} entries"),
+        );
+        let text = |element: &Spanned<DeValue<'_>>| element.get_ref().as_str().map(str::to_owned);
+        let texts: Option<Vec<String>> = array.iter().map(text).collect();
+        self.typed(key, texts, "an array of texts").filter(|_| fits)
+    }
+
+    /// Says whether a key's value is a table.
+    pub fn is_table(&self, key: &str) -> bool {
+        self.table
+            .get(key)
+            .is_some_and(|value| value.get_ref().is_table())
     }
 
     /// Reads a table.
@@ -181,17 +226,16 @@ impl<'d, 'i> Table<'d, 'i> {
         made
     }
 
-    /// Adds a mistake of a line inside the value, counted from 1.
-    pub fn reject_line(&self, key: &str, line_in_value: usize, text: String) {
-        let start = self
-            .table
-            .get(key)
-            .map_or(self.span.start, |value| value.span().start);
-        // The text of a multi-line value begins on the line after its quotes.
-        let is_multi_line = self.document.content[start..].starts_with("\"\"\"\n")
-            || self.document.content[start..].starts_with("'''\n");
-        let line = self.document.line_of(start) + line_in_value - 1 + usize::from(is_multi_line);
-        self.document.reject_line(line, &self.path_of(key), text);
+    /// Adds a mistake of a place inside a text's value, counted from 1; column 0 is the whole text.
+    pub fn reject_inside(&self, key: &str, line: usize, column: usize, text: String) {
+        let span = self.table.get(key).map_or(self.span.clone(), Spanned::span);
+        let written = self.document.content.get(span.clone());
+        let inside = match column {
+            0 => 0,
+            _ => written.map_or(0, |written| offset_as_written(written, line, column)),
+        };
+        self.document
+            .reject(span.start + inside, &self.path_of(key), text);
     }
 
     /// Adds a mistake for each key that was not asked for.
@@ -240,5 +284,83 @@ impl<'d, 'i> Table<'d, 'i> {
         self.table
             .get_key_value(key)
             .map_or(self.span.clone(), |(key, _)| key.span())
+    }
+}
+
+/// Returns where a place of a text's value stands in the text as it is written, with its quotes and escapes.
+fn offset_as_written(written: &str, line: usize, column: usize) -> usize {
+    let is_basic = written.starts_with('"');
+    let is_multi_line = written.starts_with("\"\"\"") || written.starts_with("'''");
+    let mut at = if is_multi_line { 3 } else { 1 };
+    // The value begins on the line after the quotes.
+    let breaks = ["\r\n", "\n"].into_iter().filter(|_| is_multi_line);
+    at += breaks
+        .filter(|line_break| written[at..].starts_with(line_break))
+        .map(str::len)
+        .next()
+        .unwrap_or_default();
+
+    let mut place = (1, 1);
+    while place < (line, column) {
+        let mut rest = written[at..].chars();
+        let Some(first) = rest.next() else { break };
+        let (length, value) = match rest.next() {
+            Some(escape) if is_basic && first == '\\' => match escape {
+                'n' => (2, Some('\n')),
+                'x' => (4, Some(' ')),
+                'u' => (6, Some(' ')),
+                'U' => (10, Some(' ')),
+                // A backslash at a line's end takes all blanks up to the next word.
+                blank if blank.is_whitespace() => {
+                    let after = &written[at + 1..];
+                    (1 + after.len() - after.trim_start().len(), None)
+                }
+                _ => (2, Some(escape)),
+            },
+            Some(_) | None => (first.len_utf8(), Some(first)),
+        };
+        at += length;
+        place = match value {
+            Some('\n') => (place.0 + 1, 1),
+            Some(_) => (place.0, place.1 + 1),
+            None => place,
+        };
+    }
+    at.min(written.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_in_a_value_is_found_in_the_file() {
+        for (written, line, column, expected) in [
+            ("key = 'a b'", 1, 3, (1, 10)),
+            ("key = \"a b\"", 1, 3, (1, 10)),
+            (r#"key = "\"a\" b""#, 1, 5, (1, 14)),
+            (r#"key = "\u00e9\x41 b""#, 1, 4, (1, 19)),
+            (r#"key = "a\nb c""#, 2, 3, (1, 13)),
+            ("key = 'é b'", 1, 3, (1, 10)),
+            ("key = \"\"\"\na\n b\"\"\"", 2, 2, (3, 2)),
+            ("key = \"\"\"\r\na\r\n b\"\"\"", 2, 2, (3, 2)),
+            ("key = '''a\\\n b'''", 2, 2, (2, 2)),
+            ("key = \"\"\"\na \\\n   b\"\"\"", 1, 4, (3, 5)),
+            // Beyond the value's end: the quotes.
+            ("key = 'a'", 1, 2, (1, 9)),
+            ("key = 'a'", 1, 0, (1, 7)),
+        ] {
+            let document = Document::parse(written);
+            document
+                .root()
+                .reject_inside("key", line, column, String::new());
+
+            let mistakes = document.into_mistakes();
+            assert_eq!(
+                (mistakes[0].line, mistakes[0].column),
+                expected,
+                "{written}"
+            );
+        }
     }
 }

@@ -3,7 +3,7 @@
 use chassis::names;
 use draw::{Commitment, RandomnessSource};
 use prost_types::Timestamp;
-use proto::enrollment::v1 as pb;
+use proto::{enrollment::v1 as pb, r#type::v1::Date};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
@@ -20,7 +20,8 @@ use crate::{
         participation::{Participation, ParticipationState},
         purchase::{Purchase, PurchaseState},
         quota::{QuotaPlan, RegionRule},
-        scheme::{Incentive, Rule, StoredScheme, Trigger},
+        scheme::{Incentive, Rule, StoredScheme, Trigger, YearEnd},
+        time_zone::Day,
     },
 };
 
@@ -54,7 +55,42 @@ impl From<&StoredScheme> for pb::Scheme {
                 attendance_permille_min: scheme.completion.attendance_permille_min,
                 post_test_score_min: scheme.completion.post_test_score_min,
             }),
+            languages: scheme.languages.clone(),
+            region_time_zones: scheme
+                .region_time_zones
+                .iter()
+                .map(|(region, zone)| (region.clone(), zone.name().to_owned()))
+                .collect(),
+            next_purchase_days: scheme
+                .next_purchase_days
+                .map_or(0, |days| i32::try_from(days).unwrap_or(i32::MAX)),
+            year_ends: scheme.year_ends.iter().map(year_end).collect(),
+            facts: scheme
+                .fact_kinds
+                .iter()
+                .map(|(name, kind)| pb::FactDeclaration {
+                    name: name.clone(),
+                    r#type: kind.to_string(),
+                    default_value: scheme.default_of(name),
+                })
+                .collect(),
         }
+    }
+}
+
+fn year_end((year, end): (&i32, &YearEnd)) -> pb::YearEnd {
+    let date = |day: Day| Date {
+        year: day.year,
+        month: day.month,
+        day: day.day,
+    };
+    pb::YearEnd {
+        year: *year,
+        purchase_date: end.purchase.map(date),
+        completion_date: end.completion.map(date),
+        review_date: end.review.map(date),
+        payee_date: end.payee.map(date),
+        survey_date: end.survey.map(date),
     }
 }
 

@@ -22,6 +22,8 @@ pub struct NewParticipation {
     pub region: String,
     /// The household's pseudonym.
     pub household: Option<Vec<u8>>,
+    /// The last moment for the first purchase, where the person lives.
+    pub first_purchase_deadline: OffsetDateTime,
 }
 
 /// What all participations of an award have in common.
@@ -33,8 +35,6 @@ pub struct AwardTerms<'a> {
     pub programme: &'a str,
     /// Whether a person takes part once only.
     pub once_only: bool,
-    /// The last moment for the first purchase.
-    pub first_purchase_deadline: OffsetDateTime,
     /// When they are awarded.
     pub award_time: OffsetDateTime,
 }
@@ -91,22 +91,24 @@ pub async fn insert_all(
     let application_ids: Vec<Uuid> = new.iter().map(|row| row.application_id).collect();
     let regions: Vec<String> = new.iter().map(|row| row.region.clone()).collect();
     let households: Vec<Option<Vec<u8>>> = new.iter().map(|row| row.household.clone()).collect();
+    let deadlines: Vec<OffsetDateTime> =
+        new.iter().map(|row| row.first_purchase_deadline).collect();
     sqlx::query!(
         "INSERT INTO participations (participation_id, batch_id, programme, once_only, account_id, application_id,
                                      region, household, state, first_purchase_deadline, award_time)
-         SELECT participation_id, $1, $2, $3, account_id, application_id, region, household, 'AWARDED', $4, $5
-         FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::bytea[])
-              AS new (participation_id, account_id, application_id, region, household)",
+         SELECT participation_id, $1, $2, $3, account_id, application_id, region, household, 'AWARDED', deadline, $4
+         FROM unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::bytea[], $10::timestamptz[])
+              AS new (participation_id, account_id, application_id, region, household, deadline)",
         terms.batch_id,
         terms.programme,
         terms.once_only,
-        terms.first_purchase_deadline,
         terms.award_time,
         &ids,
         &account_ids,
         &application_ids,
         &regions,
         &households as &[Option<Vec<u8>>],
+        &deadlines,
     )
     .execute(tx)
     .await?;

@@ -10,7 +10,9 @@ use sqlx::PgPool;
 use time::Duration;
 use tonic::{Code, Status};
 
-use crate::world::{TRUSTEES, World, assert_refused, fields, plan, request_id, secret};
+use crate::world::{
+    SCHEME_2023, TRUSTEES, World, assert_refused, fields, plan, request_id, secret,
+};
 
 const GENESIS: i64 = 1_700_000_000;
 const PERIOD_SECONDS: i64 = 3;
@@ -75,7 +77,7 @@ async fn frozen_with_quorum(world: &World, quorum: i32) -> pb::Batch {
         beacon: Some(beacon()),
         ..pb::Batch::default()
     };
-    let name = world.open_batch_of("48", batch).await;
+    let name = world.open_new(SCHEME_2023, "48", batch).await;
     world.applicants(&name, 5).await;
     world.frozen(&name).await
 }
@@ -88,7 +90,7 @@ async fn a_beacon_alone_makes_the_randomness(db: PgPool) {
         beacon: Some(beacon()),
         ..pb::Batch::default()
     };
-    let name = world.open_batch_of("48", batch).await;
+    let name = world.open_new(SCHEME_2023, "48", batch).await;
     world.applicants(&name, 5).await;
     world.close(&name).await;
 

@@ -1,11 +1,26 @@
-//! Loading schemes.
+//! Loading schemes, and running one of another country.
 
+use std::collections::HashMap;
+
+use chassis::names;
 use enrollment::storage::MIGRATOR;
-use proto::enrollment::v1 as pb;
+use proto::{
+    enrollment::v1 as pb,
+    identity::v1::{Fact, PersonFacts},
+    r#type::v1::{Date, Money},
+};
 use sqlx::PgPool;
+use time::macros::datetime;
 use tonic::Code;
+use uuid::Uuid;
 
-use crate::world::{SCHEME_2023, World, assert_refused, fields, request_id};
+use crate::{
+    peers::{flag, int, person, text, timestamp},
+    world::{SCHEME_2023, World, assert_refused, fields, plan, request_id},
+};
+
+const SCHEME_2020: &str = include_str!("../../../../deploy/schemes/prakerja-2020.toml");
+const SKILLS_VOUCHER: &str = include_str!("../../../../deploy/schemes/skills-voucher-2027.toml");
 
 #[sqlx::test(migrator = "MIGRATOR")]
 async fn a_shipped_scheme_is_loaded_and_can_be_read(db: PgPool) {
@@ -27,6 +42,21 @@ async fn a_shipped_scheme_is_loaded_and_can_be_read(db: PgPool) {
     assert_eq!(read.incentives.len(), 2);
     assert_eq!(read.first_purchase_days, 15);
     assert_eq!(read.completion_rule.unwrap().attendance_permille_min, 1000);
+    assert_eq!(read.languages, ["id", "en"]);
+    assert_eq!(read.next_purchase_days, 15);
+    let last_purchase = read.year_ends[0].purchase_date;
+    let expected = Date {
+        year: 2023,
+        month: 10,
+        day: 31,
+    };
+    assert_eq!(last_purchase, Some(expected));
+    let declared = |name: &str| {
+        let fact = read.facts.iter().find(|fact| fact.name == name).unwrap();
+        (fact.r#type.as_str(), fact.default_value.as_str())
+    };
+    assert_eq!(declared("age_years"), ("int", ""));
+    assert_eq!(declared("listed_students"), ("bool", "false"));
     let reasons: Vec<&str> = read.rules.iter().map(|rule| rule.reason.as_str()).collect();
     assert_eq!(
         reasons[..3],
@@ -52,14 +82,18 @@ async fn the_same_text_is_the_same_scheme_and_another_is_refused(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
-async fn every_mistake_of_a_file_is_a_violation_with_its_line(db: PgPool) {
+async fn every_mistake_of_a_file_is_a_violation_with_its_place(db: PgPool) {
     let world = World::start(db).await;
     let content = SCHEME_2023
         .replace(
             "household_limit = 2",
             "household_limit = 1.5\nhousehold_limits = 2",
         )
-        .replace("citizenship == 'ID'", "citizenship = 'ID'");
+        .replace("citizenship == 'ID'", "citizenship = 'ID'")
+        .replace(
+            "\"!deceased\"",
+            "\"!deceased && sex > 3 || size(shoe_size) > 40\"",
+        );
     let line_of = |part: &str| {
         content
             .lines()
@@ -72,21 +106,26 @@ async fn every_mistake_of_a_file_is_a_violation_with_its_line(db: PgPool) {
 
     let expected = [
         format!(
-            "scheme.toml:{}: household_limit",
+            "scheme.toml:{}:1: household_limit",
             line_of("household_limit =")
         ),
         format!(
-            "scheme.toml:{}: household_limits",
+            "scheme.toml:{}:1: household_limits",
             line_of("household_limits =")
         ),
         format!(
-            "scheme.toml:{}: rules[1].expression",
+            "scheme.toml:{}:27: rules[1].expression",
             line_of("citizenship = 'ID'")
         ),
+        format!(
+            "scheme.toml:{}:29: rules[1].expression",
+            line_of("citizenship = 'ID'")
+        ),
+        // Both in a part that no person's facts may ever lead to.
+        format!("scheme.toml:{}:32: rules[2].expression", line_of("sex > 3")),
+        format!("scheme.toml:{}:44: rules[2].expression", line_of("sex > 3")),
     ];
-    for field in expected {
-        assert!(fields.contains(&field), "{field}: {fields:?}");
-    }
+    assert_eq!(fields, expected);
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
@@ -168,4 +207,108 @@ async fn a_stored_scheme_cannot_be_changed_by_anyone(db: PgPool) {
     let deleted = sqlx::query!("DELETE FROM schemes").execute(&world.db).await;
 
     assert!(changed.is_err() && deleted.is_err());
+}
+
+/// A resident of Portugal, where there are no households.
+fn resident(region: &str, more: Vec<Fact>) -> PersonFacts {
+    let mut facts = vec![
+        int("age_years", 66),
+        flag("deceased", false),
+        text("occupation", "JOB_SEEKER"),
+    ];
+    facts.extend(more);
+    PersonFacts {
+        region: region.to_owned(),
+        household: Vec::new(),
+        facts,
+        ..person()
+    }
+}
+
+fn euros(units: i64, cents: i32) -> Option<Money> {
+    Some(Money {
+        currency_code: "EUR".to_owned(),
+        units,
+        nanos: cents * 10_000_000,
+    })
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_programme_of_another_country_is_run_from_its_file(db: PgPool) {
+    let world = World::start(db).await;
+    for scheme in [SCHEME_2020, SCHEME_2023] {
+        world.import(scheme).await.unwrap();
+    }
+    // In summer, half an hour after midnight in Lisbon and before it in the Azores.
+    world.wait_until(datetime!(2027-06-10 23:30 UTC));
+    let [lisbon, azores, madeira, helped] = [(); 4].map(|()| Uuid::now_v7());
+    let grant = flag("listed_other_training_grants", true);
+    for (account, region, more) in [
+        (lisbon, "11.06", Vec::new()),
+        (azores, "42.03", Vec::new()),
+        (madeira, "31.03", Vec::new()),
+        (helped, "11.06", vec![grant]),
+    ] {
+        world.peers.add_person(account, resident(region, more));
+    }
+
+    let batch = world
+        .open_batch_of(SKILLS_VOUCHER, "vale-1", plan(10))
+        .await;
+    world.apply_all(&batch, &[lisbon, azores, madeira]).await;
+    let refused = world.apply(&batch, helped).await.unwrap();
+    let drawn = world.drawn(&batch).await;
+    world.award(&batch).await.unwrap();
+
+    let refusals = refused.decision.unwrap().refusals;
+    assert_eq!(refusals.len(), 1);
+    assert_eq!(refusals[0].reason, "OTHER_TRAINING_GRANT");
+    let texts = &refusals[0].texts;
+    assert_eq!(texts["pt"], "Já recebe outro apoio público à formação.");
+    assert_eq!(
+        texts["en"],
+        "You receive another public training grant already."
+    );
+    assert_eq!(drawn.commitment.unwrap().entrant_count, 3);
+
+    let told = world.told::<pb::ParticipationsAwarded>().await;
+    assert_eq!(told[0].training_balance, euros(750, 0));
+    let amounts: Vec<Option<Money>> = told[0]
+        .incentives
+        .iter()
+        .map(|i| i.amount.clone())
+        .collect();
+    assert_eq!(amounts, [euros(87, 45), euros(12, 50)]);
+
+    // Twenty days later, at 23:59:59 where each lives.
+    let in_lisbon = datetime!(2027-07-01 22:59:59 UTC);
+    let in_the_azores = datetime!(2027-06-30 23:59:59 UTC);
+    let deadlines = deadlines(&world, &batch).await;
+    assert_eq!(deadlines.len(), 3);
+    assert_eq!(deadlines[&lisbon], Some(timestamp(in_lisbon)));
+    assert_eq!(deadlines[&madeira], Some(timestamp(in_lisbon)));
+    assert_eq!(deadlines[&azores], Some(timestamp(in_the_azores)));
+    world.wait_until(in_the_azores);
+    assert_eq!(world.app.sweep_deadlines().await.unwrap(), 0);
+    world.wait_until(in_lisbon);
+    assert_eq!(world.app.sweep_deadlines().await.unwrap(), 1);
+    world.wait_until(in_lisbon + time::Duration::SECOND);
+    assert_eq!(world.app.sweep_deadlines().await.unwrap(), 2);
+}
+
+/// Returns the deadlines of a batch's participants by their accounts.
+async fn deadlines(world: &World, batch: &str) -> HashMap<Uuid, Option<prost_types::Timestamp>> {
+    let request = pb::ListParticipationsRequest {
+        batch: batch.to_owned(),
+        ..pb::ListParticipationsRequest::default()
+    };
+    let listed = world.participations().list_participations(request).await;
+    let listed = listed.unwrap().into_inner().participations;
+    listed
+        .into_iter()
+        .map(|participation| {
+            let account = names::parse_uuid(&participation.account, "accounts").unwrap();
+            (account, participation.first_purchase_deadline)
+        })
+        .collect()
 }

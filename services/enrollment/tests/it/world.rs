@@ -199,24 +199,31 @@ impl World {
     }
 
     pub(crate) async fn open_batch_with(&self, id: &str, quota_plan: pb::QuotaPlan) -> String {
+        self.open_batch_of(SCHEME_2023, id, quota_plan).await
+    }
+
+    /// Creates a batch with the given places under a scheme, and opens it.
+    pub(crate) async fn open_batch_of(
+        &self,
+        scheme: &str,
+        id: &str,
+        quota_plan: pb::QuotaPlan,
+    ) -> String {
         let batch = pb::Batch {
             quota_plan: Some(quota_plan),
             trustees: TRUSTEES.map(str::to_owned).to_vec(),
             ..pb::Batch::default()
         };
-        self.open_batch_of(id, batch).await
+        self.open_new(scheme, id, batch).await
     }
 
-    /// Creates a batch of the scheme of 2023, and opens it.
-    pub(crate) async fn open_batch_of(&self, id: &str, batch: pb::Batch) -> String {
-        self.import(SCHEME_2023).await.unwrap();
+    /// Loads a scheme, creates a batch of it, and opens it.
+    pub(crate) async fn open_new(&self, scheme: &str, id: &str, batch: pb::Batch) -> String {
+        let scheme = self.import(scheme).await.unwrap().name;
         let request = pb::CreateBatchRequest {
             request_id: request_id(),
             batch_id: id.to_owned(),
-            batch: Some(pb::Batch {
-                scheme: "schemes/prakerja-2023".to_owned(),
-                ..batch
-            }),
+            batch: Some(pb::Batch { scheme, ..batch }),
         };
         let name = self
             .batches()
