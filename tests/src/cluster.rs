@@ -343,6 +343,13 @@ impl Cluster {
         self.world.secrets.of(caller)
     }
 
+    /// Returns a setting that a service was started with, by its full name.
+    pub fn setting(&self, service: Service, name: &str) -> Option<String> {
+        let settings = settings::of(service, &self.world);
+        let found = settings.into_iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value)
+    }
+
     /// Returns the services of this cluster.
     pub fn services(&self) -> &[Service] {
         &self.world.services
@@ -575,6 +582,20 @@ impl Cluster {
     /// Ends all processes at once and keeps databases and logs, for whoever looks for the reason of a failure.
     pub fn abandon(mut self) {
         self.finished = true;
+    }
+
+    /// Ends all processes at once and drops what they stood on, also events that nobody takes here; returns the warnings
+    /// and errors that nobody announced.
+    pub async fn discard(mut self) -> Vec<String> {
+        let complaints = self.complaints();
+        for process in self.processes.values_mut() {
+            process.kill();
+        }
+        self.world.databases.drop_all(&self.world.services).await;
+        self.world.host.delete().await;
+        self.finished = true;
+        let _ = fs::remove_dir_all(&self.world.folder);
+        complaints
     }
 
     /// Lets everything run on after the harness has gone, for `deploy/local/down` to end.

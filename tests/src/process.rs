@@ -177,20 +177,23 @@ impl Process {
 
     /// Returns the most memory that the process has held at once, in kibibytes; `None` when it is gone.
     pub fn memory_peak_kib(&self) -> Option<u64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
-        line.split_whitespace().nth(1)?.parse().ok()
+        memory_peak_kib(self.id())
     }
 
     /// Returns the processor time that the process has used so far, in seconds; `None` when it is gone.
     pub fn processor_seconds(&self) -> Option<u64> {
+        self.processor_time().map(|time| time.as_secs())
+    }
+
+    /// Returns the processor time that the process has used so far, to a hundredth of a second; `None` when it is gone.
+    pub fn processor_time(&self) -> Option<Duration> {
         // utime and stime, in hundredths of a second, are the 14th and 15th field; the name in the 2nd may hold blanks.
         let text = fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
         let (_, fields) = text.rsplit_once(") ")?;
         let mut fields = fields.split(' ').skip(11);
         let user: u64 = fields.next()?.parse().ok()?;
         let system: u64 = fields.next()?.parse().ok()?;
-        Some((user + system) / 100)
+        Some(Duration::from_millis((user + system) * 10))
     }
 
     /// Lets the process live on after the harness, and returns how `deploy/local/down` knows it: `NAME PID:START_TIME`.
@@ -227,6 +230,13 @@ fn command(name: &str, arguments: &[&str], settings: &[(String, String)], log: &
         .stderr(copy);
     // The child stays in the caller's process group, so that a runner that ends the group leaves no orphans.
     command
+}
+
+/// Returns the most memory that a process has held at once, in kibibytes; `None` when it is gone.
+pub fn memory_peak_kib(id: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Returns the last lines of a log.
