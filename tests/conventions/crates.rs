@@ -12,7 +12,9 @@ fn may_use(crate_name: &str) -> &'static [&'static str] {
     match crate_name {
         "proto" | "draw" => &[],
         // For money, the clock's service and identity's tokens; see "Decisions" in README.md.
-        "chassis" | "tests" => &["proto"],
+        "chassis" => &["proto"],
+        // The load of the relay works with the crate itself.
+        "tests" => &["chassis", "messaging", "proto"],
         "messaging" => &["chassis"],
         "enrollment" => &["chassis", "draw", "messaging", "proto"],
         _ => &["chassis", "messaging", "proto"],
@@ -74,7 +76,8 @@ fn every_crate_is_one_that_the_layout_knows() {
 fn the_broker_is_named_in_messaging_alone() {
     let mut broken: Vec<_> = packages()
         .iter()
-        .filter(|package| package["name"] != "messaging")
+        // The load of the relay has bare publishing for its yardstick.
+        .filter(|package| package["name"] != "messaging" && package["name"] != "tests")
         .filter(|package| dependencies(package).iter().any(|d| d["name"] == "lapin"))
         .map(|package| format!("{} depends on lapin", package["name"]))
         .collect();

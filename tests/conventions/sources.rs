@@ -144,6 +144,7 @@ fn main_is_three_acts() {
 fn scripts_stop_at_the_first_failure() {
     let scripts = [
         "tests/run",
+        "tests/load/run",
         "deploy/local/up",
         "deploy/local/down",
         "deploy/local/demo",

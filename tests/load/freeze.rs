@@ -1,0 +1,58 @@
+//! The freeze: from applications to the signed commitment. Its yardstick is what PostgreSQL needs to write the list of
+//! entrants and to read it back.
+
+use std::time::{Duration, Instant};
+
+use tests::process::Service;
+
+use crate::{
+    Fault,
+    report::{Aim, Figure, Line, grouped},
+    selection::Selection,
+    sql::{self, YARDSTICK},
+    tell,
+};
+
+const LIMIT: Duration = Duration::from_secs(40);
+const MEMORY_MAX: Figure = Figure::Memory(1024 * 1024);
+
+/// Freezes the batch.
+pub(crate) async fn measure(selection: &Selection) -> Result<Vec<Line>, Fault> {
+    let (took, entrants) = selection.freeze().await?;
+    tell(&format!("{} entrants", grouped(entrants)));
+    let memory = selection.cluster.process(Service::Enrollment);
+    let memory = memory.memory_peak_kib().ok_or("enrollment has died")?;
+    let limit = Figure::Time(selection.size.share_of(LIMIT));
+    Ok(vec![
+        Line {
+            name: "freeze".to_owned(),
+            figure: Figure::Time(took),
+            yardstick: Some((
+                "entrants into a copy, and out".to_owned(),
+                yardstick(selection).await?,
+            )),
+            aim: Aim::Max(limit),
+        },
+        Line {
+            name: "freeze, memory".to_owned(),
+            figure: Figure::Memory(memory),
+            yardstick: None,
+            aim: Aim::Max(MEMORY_MAX),
+        },
+    ])
+}
+
+async fn yardstick(selection: &Selection) -> Result<Figure, Fault> {
+    let mut connection = sql::connect(&selection.cluster, Service::Enrollment).await?;
+    sql::copy_table(&mut connection, "entrants").await?;
+    let start = Instant::now();
+    let copy = format!(
+        "INSERT INTO {YARDSTICK}.entrants SELECT * FROM entrants ORDER BY batch_id, pseudonym"
+    );
+    sql::execute(&mut connection, copy).await?;
+    let query = format!("SELECT * FROM {YARDSTICK}.entrants ORDER BY batch_id, pseudonym");
+    sql::copy_out(&mut connection, &query).await?;
+    let took = start.elapsed();
+    sql::execute(&mut connection, format!("DROP TABLE {YARDSTICK}.entrants")).await?;
+    Ok(Figure::Time(took))
+}
