@@ -20,6 +20,7 @@ const READING: &[&str] = &[
     "Trace",
     "Explain",
     "Replay",
+    "Stream",
     "Verify",
 ];
 

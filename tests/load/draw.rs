@@ -43,15 +43,15 @@ pub(crate) async fn measure(selection: &Selection) -> Result<Vec<Line>, Fault> {
 
 async fn yardstick(selection: &Selection) -> Result<Figure, Fault> {
     let mut connection = sql::connect(&selection.cluster, Service::Enrollment).await?;
-    let columns = sql::columns(&mut connection, "draw_results", &[]).await?;
+    let columns = sql::columns(&mut connection, "draw_winners", &[]).await?;
     let columns = columns.join(", ");
-    let winners = format!("SELECT {columns} FROM draw_results WHERE won");
+    let winners = format!("SELECT {columns} FROM draw_winners");
     let winners = sql::copy_out(&mut connection, &winners).await?;
-    sql::copy_table(&mut connection, "draw_results").await?;
+    sql::copy_table(&mut connection, "draw_winners").await?;
 
     let start = Instant::now();
-    sql::copy_out(&mut connection, "SELECT * FROM entrants").await?;
-    let target = format!("{YARDSTICK}.draw_results ({columns})");
+    sql::copy_out(&mut connection, "SELECT records FROM entrant_runs").await?;
+    let target = format!("{YARDSTICK}.draw_winners ({columns})");
     sql::copy_in(&mut connection, &target, &winners).await?;
     Ok(Figure::Time(start.elapsed()))
 }

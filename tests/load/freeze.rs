@@ -1,5 +1,5 @@
-//! The freeze: from applications to the signed commitment. Its yardstick is what PostgreSQL needs to write the list of
-//! entrants and to read it back.
+//! The freeze: from applications to the signed commitment. Its yardstick is what PostgreSQL needs to sort the
+//! applications with their decisions and to hand them out.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,7 @@ use crate::{
     Fault,
     report::{Aim, Figure, Line, grouped},
     selection::Selection,
-    sql::{self, YARDSTICK},
-    tell,
+    sql, tell,
 };
 
 const LIMIT: Duration = Duration::from_secs(40);
@@ -28,7 +27,7 @@ pub(crate) async fn measure(selection: &Selection) -> Result<Vec<Line>, Fault> {
             name: "freeze".to_owned(),
             figure: Figure::Time(took),
             yardstick: Some((
-                "entrants into a copy, and out".to_owned(),
+                "applications sorted and out".to_owned(),
                 yardstick(selection).await?,
             )),
             aim: Aim::Max(limit),
@@ -44,15 +43,10 @@ pub(crate) async fn measure(selection: &Selection) -> Result<Vec<Line>, Fault> {
 
 async fn yardstick(selection: &Selection) -> Result<Figure, Fault> {
     let mut connection = sql::connect(&selection.cluster, Service::Enrollment).await?;
-    sql::copy_table(&mut connection, "entrants").await?;
     let start = Instant::now();
-    let copy = format!(
-        "INSERT INTO {YARDSTICK}.entrants SELECT * FROM entrants ORDER BY batch_id, pseudonym"
-    );
-    sql::execute(&mut connection, copy).await?;
-    let query = format!("SELECT * FROM {YARDSTICK}.entrants ORDER BY batch_id, pseudonym");
-    sql::copy_out(&mut connection, &query).await?;
+    let query = "SELECT pseudonym, region, groups, household FROM applications \
+                 JOIN decisions USING (application_id) WHERE stage = 1 ORDER BY pseudonym";
+    sql::copy_out(&mut connection, query).await?;
     let took = start.elapsed();
-    sql::execute(&mut connection, format!("DROP TABLE {YARDSTICK}.entrants")).await?;
     Ok(Figure::Time(took))
 }

@@ -52,6 +52,9 @@ const DIPLOMA: (&str, &str) = ("DIPLOMA", "Diploma");
 const REFUSED: &[&str] = &["STUDENT", "CIVIL_SERVANT"];
 const AGES: RangeInclusive<i64> = 18..=64;
 
+/// Long before anybody applied.
+const VERIFIED_AGO: Duration = Duration::days(9);
+
 /// Makes applicants for one cluster.
 #[derive(Clone)]
 pub(crate) struct Seed {
@@ -180,7 +183,7 @@ impl Seed {
         connection: &mut PgConnection,
         part: Range<u64>,
     ) -> Result<(), Fault> {
-        let time = self.now - Duration::days(9);
+        let time = self.now - VERIFIED_AGO;
         let target = "accounts (id, email, phone, password_hash, state, create_time)";
         sql::copy_rows(connection, target, part.clone(), |row, index| {
             let id = self.account_id(index);
@@ -216,7 +219,9 @@ impl Seed {
             put_bytes(row, &seal(&own, b"facts", &person, person.known_facts()));
             row.push(b'\t');
             put_bytes(row, &person.household);
-            put(row, format_args!("\t{{}}\t{time}\t{time}\t0\t\\N\n"));
+            // The version of the facts is the time at which they were verified.
+            let verify_time = if changed(index) { self.now } else { time };
+            put(row, format_args!("\t{{}}\t{time}\t{verify_time}\t0\t\\N\n"));
         })
         .await?;
         let target = "person_keys (account_id, wrapped_key)";
@@ -258,7 +263,8 @@ impl Seed {
         })
         .await?;
         let target = "decisions (application_id, stage, batch_id, eligible, rule_set_hash, facts, facts_hash, refusals, \
-                      region, groups, household, decide_time)";
+                      region, groups, household, facts_change_time, sex, age_band, decide_time)";
+        let verified = self.now - VERIFIED_AGO;
         sql::copy_rows(connection, target, part, |row, index| {
             let person = self.applicant(index, false);
             let id = self.application_id(index);
@@ -279,7 +285,11 @@ impl Seed {
                 format_args!("\t{{{}}}\t{province}\t{groups}\t", refusals.join(",")),
             );
             put_bytes(row, &person.household);
-            put(row, format_args!("\t{}\n", self.apply_time(index)));
+            let (sex, band) = (2 - u8::from(person.female), person.age_band());
+            put(
+                row,
+                format_args!("\t{verified}\t{sex}\t{band}\t{}\n", self.apply_time(index)),
+            );
         })
         .await
     }
@@ -318,7 +328,7 @@ impl Seed {
             disability: chance.below(50) == 0,
             rural: chance.below(100) < 43,
         };
-        if now && index % 100 == 37 {
+        if now && changed(index) {
             if index % 200 == 37 {
                 person.occupation = "CIVIL_SERVANT";
             } else if person.education == SENIOR_SECONDARY {
@@ -378,6 +388,11 @@ where
     indexes.put_back(&mut connection).await
 }
 
+/// Says whether an applicant changes after applying.
+fn changed(index: u64) -> bool {
+    index % 100 == 37
+}
+
 // === impl Applicant ===
 
 impl Applicant<'_> {
@@ -395,6 +410,18 @@ impl Applicant<'_> {
             self.rural,
             self.sex(),
         )
+    }
+
+    /// Returns the band of ages of the public list.
+    fn age_band(&self) -> u8 {
+        match self.age {
+            ..=24 => 1,
+            25..=34 => 2,
+            35..=44 => 3,
+            45..=54 => 4,
+            55..=64 => 5,
+            65.. => 6,
+        }
     }
 
     /// Returns the rules that the scheme of 2023 finds broken.
