@@ -18,6 +18,7 @@ pub mod rules;
 
 pub mod schemes;
 
+pub mod annulments;
 pub mod batches;
 pub mod randomness;
 

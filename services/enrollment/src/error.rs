@@ -83,6 +83,15 @@ pub enum Error {
     /// The signature is not the beacon's.
     #[error("the signature is not that of round {1} of the beacon of {0}")]
     BeaconSignatureInvalid(String, u64),
+    /// Somebody has proposed to annul the batch.
+    #[error("the annulment of {0} is proposed")]
+    AnnulmentProposed(String),
+    /// Nobody has proposed to annul the batch.
+    #[error("the annulment of {0} is not proposed")]
+    AnnulmentNotProposed(String),
+    /// Who proposed to annul the batch cannot confirm it.
+    #[error("the annulment of {0} is confirmed by its proposer")]
+    AnnulmentByProposer(String),
     /// The caller is not the trustee.
     #[error("the caller is not {0}")]
     NotTrustee(String),
@@ -296,6 +305,24 @@ impl From<Error> for Refusal {
             )
             .with("batch", batch)
             .with("round", round.to_string()),
+            Error::AnnulmentProposed(batch) => refuse(
+                AlreadyExists,
+                Reason::AnnulmentProposed,
+                "somebody has proposed to annul the batch",
+            )
+            .with("batch", batch),
+            Error::AnnulmentNotProposed(batch) => refuse(
+                FailedPrecondition,
+                Reason::AnnulmentNotProposed,
+                "nobody has proposed to annul the batch",
+            )
+            .with("batch", batch),
+            Error::AnnulmentByProposer(batch) => refuse(
+                PermissionDenied,
+                Reason::AnnulmentByProposer,
+                "an annulment takes two people",
+            )
+            .with("batch", batch),
             Error::SecretMismatched(trustee) => refuse(
                 InvalidArgument,
                 Reason::SecretMismatched,

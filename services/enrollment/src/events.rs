@@ -30,6 +30,10 @@ pub const PRODUCER: Producer = Producer {
             consumers: &[],
         },
         Route {
+            r#type: "bekal.enrollment.v1.BatchAnnulled",
+            consumers: &[],
+        },
+        Route {
             r#type: "bekal.enrollment.v1.ParticipationsAwarded",
             consumers: &["payout"],
         },

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+pub mod annulments;
 pub mod batches;
 pub mod schemes;
 pub mod shares;

@@ -58,9 +58,11 @@ impl App {
         let mut views = Vec::with_capacity(rows.len());
         for batch in rows {
             let shares = storage::shares::list(&mut connection, &batch.id).await?;
+            let annulment = storage::annulments::find(&mut connection, &batch.id).await?;
             views.push(BatchView {
                 batch,
                 shares,
+                annulment,
                 funnel: None,
             });
         }
@@ -162,9 +164,11 @@ pub(super) fn state_wrong(batch: &Batch) -> Error {
 async fn view(connection: &mut PgConnection, batch_id: &str) -> Result<BatchView, Error> {
     let batch = get(connection, batch_id).await?;
     let shares = storage::shares::list(connection, batch_id).await?;
+    let annulment = storage::annulments::find(connection, batch_id).await?;
     Ok(BatchView {
         batch,
         shares,
+        annulment,
         funnel: None,
     })
 }

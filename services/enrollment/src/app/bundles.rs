@@ -10,8 +10,12 @@ use std::{
 use draw::{BundleWriter, PublicKey, SignedCommitment};
 use tokio::sync::mpsc;
 
-use super::{App, draws::DrawInput};
-use crate::{domain::batch::BatchState, error::Error, storage};
+use super::{
+    App,
+    batches::{get, state_wrong},
+    draws::DrawInput,
+};
+use crate::{error::Error, storage};
 
 /// The size of a piece; a message may hold 4 MiB.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -43,7 +47,13 @@ struct Gone;
 impl App {
     /// Loads what a bundle begins with, or says that the batch is not drawn.
     pub async fn open_draw_bundle(&self, batch_id: &str) -> Result<Bundle, Error> {
-        let input = self.draw_input(batch_id, BatchState::Drawn).await?;
+        let mut connection = self.db.acquire().await?;
+        let batch = get(&mut connection, batch_id).await?;
+        drop(connection);
+        if batch.draw_time.is_none() {
+            return Err(state_wrong(&batch));
+        }
+        let input = self.draw_input(batch_id).await?;
         Ok(Bundle {
             app: self.clone(),
             input,

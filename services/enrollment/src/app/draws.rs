@@ -49,23 +49,16 @@ impl App {
         if let Some(answer) = self.earlier_answer(&key).await? {
             return Ok(answer);
         }
-        let input = self.draw_input(batch_id, BatchState::Frozen).await?;
+        let input = self.draw_input(batch_id).await?;
         let outcomes = self.compute(input).await?;
         self.store_draw(key, batch_id, &outcomes).await
     }
 
-    /// Loads what a batch's draw is made of; the batch is in this state or a later one.
-    pub(super) async fn draw_input(
-        &self,
-        batch_id: &str,
-        at_least: BatchState,
-    ) -> Result<DrawInput, Error> {
+    /// Loads what the draw of a batch that is frozen, or was, is made of.
+    pub(super) async fn draw_input(&self, batch_id: &str) -> Result<DrawInput, Error> {
         let mut connection = self.db.acquire().await?;
         let batch = get(&mut connection, batch_id).await?;
-        let freeze = match batch.freeze.clone() {
-            Some(freeze) if batch.state >= at_least => freeze,
-            Some(_) | None => return Err(state_wrong(&batch)),
-        };
+        let freeze = batch.freeze.clone().ok_or_else(|| state_wrong(&batch))?;
         let shares = storage::shares::list(&mut connection, batch_id).await?;
         let commitment = Commitment::from_bytes(&freeze.encoded)?;
         let reveal = reveal(&batch, &freeze, &commitment, &shares, self.clock.now())?;

@@ -22,6 +22,8 @@ pub enum BatchState {
     Drawn,
     /// The winners are participants.
     Awarded,
+    /// It gives nobody a place.
+    Annulled,
 }
 
 /// A batch that is to be created.
@@ -120,6 +122,19 @@ pub struct TrusteeShare {
     pub secret: Option<[u8; 32]>,
 }
 
+/// The annulment of a batch, by two people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annulment {
+    /// Why.
+    pub reason: String,
+    /// Who proposed it.
+    pub proposer: String,
+    /// When it was proposed.
+    pub propose_time: OffsetDateTime,
+    /// Who confirmed it, and when.
+    pub confirmation: Option<(String, OffsetDateTime)>,
+}
+
 /// How many applications had which outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Funnel {
@@ -148,6 +163,8 @@ pub struct BatchView {
     pub batch: Batch,
     /// The trustees' shares so far, in the order of the trustees.
     pub shares: Vec<TrusteeShare>,
+    /// The annulment, once proposed.
+    pub annulment: Option<Annulment>,
     /// The funnel, where it was asked for.
     pub funnel: Option<Funnel>,
 }
@@ -187,6 +204,7 @@ impl fmt::Display for BatchState {
             BatchState::Frozen => "FROZEN",
             BatchState::Drawn => "DRAWN",
             BatchState::Awarded => "AWARDED",
+            BatchState::Annulled => "ANNULLED",
         })
     }
 }
@@ -207,6 +225,7 @@ impl FromStr for BatchState {
             "FROZEN" => BatchState::Frozen,
             "DRAWN" => BatchState::Drawn,
             "AWARDED" => BatchState::Awarded,
+            "ANNULLED" => BatchState::Annulled,
             other => return Err(UnknownState(other.to_owned())),
         })
     }
@@ -218,11 +237,13 @@ mod tests {
 
     #[test]
     fn states_are_written_and_read_alike() {
-        for word in ["DRAFT", "OPEN", "CLOSED", "FROZEN", "DRAWN", "AWARDED"] {
+        for word in [
+            "DRAFT", "OPEN", "CLOSED", "FROZEN", "DRAWN", "AWARDED", "ANNULLED",
+        ] {
             let state: BatchState = word.parse().unwrap();
             assert_eq!(state.to_string(), word);
         }
-        assert!("ANNULLED".parse::<BatchState>().is_err());
+        assert!("VOID".parse::<BatchState>().is_err());
         assert!(BatchState::Closed < BatchState::Frozen);
     }
 

@@ -19,6 +19,9 @@ use super::{
 /// How many pieces of a bundle may wait for a slow caller: 1 MiB.
 const PIECES_AHEAD: usize = 4;
 
+/// The longest reason of an annulment.
+const REASON_BYTES_MAX: usize = 500;
+
 /// Reads a request that moves a batch: its id and the batch.
 fn moving<M: Message>(
     method: &'static str,
@@ -193,6 +196,49 @@ impl BatchService for Rpc {
         Ok(Response::new(
             self.app.award_batch(key, &batch_id).await.map_err(status)?,
         ))
+    }
+
+    async fn propose_annulment(
+        &self,
+        request: Request<pb::ProposeAnnulmentRequest>,
+    ) -> Result<Response<pb::Batch>, Status> {
+        let (principal, asked) = (Principal::of(&request)?, request.get_ref());
+        let mut reader = Reader::new(
+            "bekal.enrollment.v1.BatchService/ProposeAnnulment",
+            principal,
+            asked,
+        );
+        let key = reader.key(&asked.request_id);
+        let batch_id = reader.chosen("name", &asked.name, "batches");
+        let is_reason = (1..=REASON_BYTES_MAX).contains(&asked.reason.len())
+            && !asked.reason.contains(char::is_control);
+        reader.check(
+            is_reason,
+            "reason",
+            "is not 1 to 500 bytes of printable text",
+        );
+        let (key, batch_id) = reader.finish(key.zip(batch_id))?;
+        let answer = self
+            .app
+            .propose_annulment(key, principal, &batch_id, &asked.reason)
+            .await;
+        Ok(Response::new(answer.map_err(status)?))
+    }
+
+    async fn confirm_annulment(
+        &self,
+        request: Request<pb::ConfirmAnnulmentRequest>,
+    ) -> Result<Response<pb::Batch>, Status> {
+        let asked = request.get_ref();
+        let (key, batch_id) = moving(
+            "bekal.enrollment.v1.BatchService/ConfirmAnnulment",
+            &request,
+            &asked.request_id,
+            &asked.name,
+        )?;
+        let principal = Principal::of(&request)?;
+        let answer = self.app.confirm_annulment(key, principal, &batch_id).await;
+        Ok(Response::new(answer.map_err(status)?))
     }
 
     async fn download_draw_bundle(

@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{
         application::ApplicationState,
-        batch::{BatchState, BatchView, Beacon, Freeze, Funnel, TrusteeShare},
+        batch::{Annulment, BatchState, BatchView, Beacon, Freeze, Funnel, TrusteeShare},
         campaign::{Campaign, Voucher, VoucherState},
         completion::{Certificate, Evidence, Review},
         decision::{DecisionId, RuleOutcome},
@@ -130,6 +130,7 @@ impl From<BatchView> for pb::Batch {
             BatchState::Frozen => pb::batch::State::Frozen,
             BatchState::Drawn => pb::batch::State::Drawn,
             BatchState::Awarded => pb::batch::State::Awarded,
+            BatchState::Annulled => pb::batch::State::Annulled,
         };
         let plan = &batch.randomness;
         let beacon = plan
@@ -158,6 +159,7 @@ impl From<BatchView> for pb::Batch {
                 .into_iter()
                 .map(pb::TrusteeShare::from)
                 .collect(),
+            annulment: view.annulment.map(pb::BatchAnnulment::from),
             funnel: view.funnel.map(pb::BatchFunnel::from),
             create_time: timestamp(batch.create_time),
             open_time: batch.open_time.and_then(timestamp),
@@ -168,6 +170,19 @@ impl From<BatchView> for pb::Batch {
                 .award_time
                 .filter(|_| batch.state == BatchState::Awarded)
                 .and_then(timestamp),
+        }
+    }
+}
+
+impl From<Annulment> for pb::BatchAnnulment {
+    fn from(annulment: Annulment) -> pb::BatchAnnulment {
+        let (confirmer, confirm_time) = annulment.confirmation.unzip();
+        pb::BatchAnnulment {
+            reason: annulment.reason,
+            proposer: annulment.proposer,
+            propose_time: timestamp(annulment.propose_time),
+            confirmer: confirmer.unwrap_or_default(),
+            confirm_time: confirm_time.and_then(timestamp),
         }
     }
 }

@@ -350,6 +350,18 @@ pub async fn award(tx: &mut PgConnection, batch_id: &str) -> Result<bool, sqlx::
     Ok(moved.rows_affected() == 1)
 }
 
+/// CLOSED, FROZEN or DRAWN to ANNULLED. The guard trigger asks for two people.
+pub async fn annul(tx: &mut PgConnection, batch_id: &str) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query!(
+        "UPDATE batches SET state = 'ANNULLED'
+         WHERE batch_id = $1 AND state IN ('CLOSED', 'FROZEN', 'DRAWN') AND award_time IS NULL",
+        batch_id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
 /// Counts a batch's applications by outcome.
 pub async fn funnel(connection: &mut PgConnection, batch_id: &str) -> Result<Funnel, sqlx::Error> {
     // The newest decision counts: the second where the freeze made one.

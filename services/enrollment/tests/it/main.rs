@@ -34,5 +34,6 @@ mod campaigns;
 mod events;
 
 mod access;
+mod annulments;
 
 mod violations;
