@@ -32,7 +32,9 @@ pub mod bundles;
 pub mod draws;
 pub mod freezes;
 
+pub mod appeals;
 pub mod deadlines;
+pub mod freezing;
 pub mod participations;
 
 pub mod purchases;

@@ -15,6 +15,7 @@ pub mod application;
 pub mod award;
 pub mod decision;
 
+pub mod appeal;
 pub mod participation;
 pub mod purchase;
 

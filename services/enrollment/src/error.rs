@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        appeal::ResolveRefusal,
         batch::{BatchState, batch_name},
         campaign::ClaimRefusal,
         completion::Shortfall,
@@ -119,6 +120,29 @@ pub enum Error {
         /// Why.
         #[source]
         refusal: PurchaseRefusal,
+    },
+
+    /// The participation has ended.
+    #[error("the participation {0} was revoked")]
+    ParticipationRevoked(Uuid),
+    /// The participation has nothing that could be lifted or revoked.
+    #[error("the participation {0} is not frozen")]
+    ParticipationNotFrozen(Uuid),
+
+    /// Nothing speaks against the person.
+    #[error("nothing of {0} can be appealed against")]
+    NothingToAppeal(String),
+    /// There is an open appeal against the same.
+    #[error("the appeal {0} is open")]
+    AppealExists(Uuid),
+    /// The appeal cannot be resolved.
+    #[error("resolve the appeal {appeal_id}")]
+    ResolveAppeal {
+        /// The appeal.
+        appeal_id: Uuid,
+        /// Why.
+        #[source]
+        refusal: ResolveRefusal,
     },
 
     /// There is no such redeem code.
@@ -356,6 +380,41 @@ impl From<Error> for Refusal {
                 refusal,
             } => purchase_refusal(participation_id, refusal),
 
+            Error::ParticipationRevoked(id) => purchase_refusal(id, PurchaseRefusal::Revoked),
+            Error::ParticipationNotFrozen(id) => refuse(
+                FailedPrecondition,
+                Reason::ParticipationNotFrozen,
+                "the participation is not frozen, or not by operators",
+            )
+            .with("participation", names::format("participations", id)),
+
+            Error::NothingToAppeal(name) => refuse(
+                FailedPrecondition,
+                Reason::NothingToAppeal,
+                "nothing speaks against the person",
+            )
+            .with("resource", name),
+            Error::AppealExists(id) => refuse(
+                AlreadyExists,
+                Reason::AppealExists,
+                "an appeal against the same is open",
+            )
+            .with("appeal", names::format("appeals", id)),
+            Error::ResolveAppeal { appeal_id, refusal } => match refusal {
+                ResolveRefusal::Resolved { state } => refuse(
+                    FailedPrecondition,
+                    Reason::AppealResolved,
+                    "the appeal was resolved before",
+                )
+                .with("state", state.to_string()),
+                ResolveRefusal::NotIndependent => refuse(
+                    PermissionDenied,
+                    Reason::ResolverNotIndependent,
+                    "who froze or appealed does not resolve",
+                ),
+            }
+            .with("appeal", names::format("appeals", appeal_id)),
+
             Error::RedeemCodeNotFound => {
                 refuse(NotFound, Reason::RedeemCodeNotFound, "no such redeem code")
             }
@@ -493,6 +552,11 @@ fn purchase_refusal(participation_id: Uuid, refusal: PurchaseRefusal) -> Refusal
         PurchaseRefusal::Revoked => refuse(
             ErrorReason::ParticipationRevoked,
             "the participation has been revoked",
+        )
+        .with("participation", participation),
+        PurchaseRefusal::Frozen => refuse(
+            ErrorReason::ParticipationFrozen,
+            "the participation is frozen",
         )
         .with("participation", participation),
         PurchaseRefusal::NotFunded => refuse(

@@ -2,7 +2,7 @@
 
 use chassis::names;
 use messaging::{Event, HandleError, Handler, Producer, Route, Subscription};
-use proto::payout::v1::ParticipationsFunded;
+use proto::{identity::v1::ExclusionsChanged, payout::v1::ParticipationsFunded};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -46,6 +46,14 @@ pub const PRODUCER: Producer = Producer {
             consumers: &["payout"],
         },
         Route {
+            r#type: "bekal.enrollment.v1.ParticipationsFrozen",
+            consumers: &["payout"],
+        },
+        Route {
+            r#type: "bekal.enrollment.v1.ParticipationsUnfrozen",
+            consumers: &["payout"],
+        },
+        Route {
             r#type: "bekal.enrollment.v1.CertificateIssued",
             consumers: &["payout", "jobs"],
         },
@@ -57,11 +65,18 @@ pub const PRODUCER: Producer = Producer {
 };
 
 /// What enrollment takes in.
-pub const SUBSCRIPTIONS: &[Subscription] = &[Subscription {
-    consumer: "enrollment",
-    producer: "payout",
-    types: &["bekal.payout.v1.ParticipationsFunded"],
-}];
+pub const SUBSCRIPTIONS: &[Subscription] = &[
+    Subscription {
+        consumer: "enrollment",
+        producer: "payout",
+        types: &["bekal.payout.v1.ParticipationsFunded"],
+    },
+    Subscription {
+        consumer: "enrollment",
+        producer: "identity",
+        types: &["bekal.identity.v1.ExclusionsChanged"],
+    },
+];
 
 /// Takes events in.
 pub struct Events {
@@ -79,7 +94,7 @@ impl Handler for Events {
     async fn handle(&self, tx: &mut PgConnection, event: &Event) -> Result<(), HandleError> {
         if event.is::<ParticipationsFunded>() {
             let funded: ParticipationsFunded = event.decode()?;
-            let ids = participation_ids(&funded.participations)?;
+            let ids = ids(&funded.participations, "participations")?;
             return if self.app.on_participations_funded(tx, &ids).await? {
                 Ok(())
             } else {
@@ -88,14 +103,22 @@ impl Handler for Events {
                 ))
             };
         }
+        if event.is::<ExclusionsChanged>() {
+            let changed: ExclusionsChanged = event.decode()?;
+            // Which way it went does not matter: the facts decide, when they are asked for.
+            let mut accounts = ids(&changed.listed_accounts, "accounts")?;
+            accounts.extend(ids(&changed.lifted_accounts, "accounts")?);
+            self.app.on_exclusions_changed(tx, &accounts).await?;
+            return Ok(());
+        }
         Err(HandleError::unexpected(event))
     }
 }
 
-fn participation_ids(names: &[String]) -> Result<Vec<Uuid>, HandleError> {
+fn ids(names: &[String], collection: &str) -> Result<Vec<Uuid>, HandleError> {
     let parsed: Option<Vec<Uuid>> = names
         .iter()
-        .map(|name| names::parse_uuid(name, "participations"))
+        .map(|name| names::parse_uuid(name, collection))
         .collect();
-    parsed.ok_or_else(|| HandleError::Reject("a participation's name is malformed".to_owned()))
+    parsed.ok_or_else(|| HandleError::Reject(format!("a name in {collection} is malformed")))
 }

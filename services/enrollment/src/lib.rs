@@ -17,6 +17,7 @@ use chassis::{
 };
 use messaging::{Broker, Relay};
 use proto::enrollment::v1::{
+    appeal_service_server::AppealServiceServer,
     application_service_server::ApplicationServiceServer, batch_service_server::BatchServiceServer,
     campaign_service_server::CampaignServiceServer, learning_service_server::LearningServiceServer,
     participation_service_server::ParticipationServiceServer,
@@ -141,6 +142,7 @@ pub fn mount(server: Server, app: &App) -> Server {
         .add(BatchServiceServer::new(rpc.clone()))
         .add(ApplicationServiceServer::new(rpc.clone()))
         .add(ParticipationServiceServer::new(rpc.clone()))
+        .add(AppealServiceServer::new(rpc.clone()))
         .add(LearningServiceServer::new(rpc.clone()))
         .add(CampaignServiceServer::new(rpc))
 }

@@ -20,6 +20,8 @@ mod applications;
 
 mod participations;
 
+mod appeals;
+
 mod learning;
 
 mod campaigns;

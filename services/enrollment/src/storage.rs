@@ -13,8 +13,13 @@ pub mod decisions;
 pub mod draws;
 pub mod locks;
 
+pub mod holds;
 pub mod participations;
 pub mod purchases;
+pub mod rechecks;
+
+pub mod appeals;
+pub mod exemptions;
 
 pub mod certificates;
 pub mod reviews;

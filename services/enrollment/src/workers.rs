@@ -1,4 +1,4 @@
-//! What happens by itself: missed deadlines, and sagas that wait for a peer. Each loop looks about once a second of real
+//! What happens by itself: missed deadlines, rules that are applied again, and sagas that wait for a peer. Each loop looks about once a second of real
 //! time and asks the injected clock what is due; several replicas look side by side.
 
 use std::{future::Future, time::Duration};
@@ -18,6 +18,14 @@ pub fn start(tasks: &Tasks, app: &App) {
         every(tasks.stopping(), "deadlines", move || {
             let app = deadlines.clone();
             async move { app.sweep_deadlines().await }
+        }),
+    );
+    let rechecks = app.clone();
+    tasks.spawn(
+        "rechecks",
+        every(tasks.stopping(), "rechecks", move || {
+            let app = rechecks.clone();
+            async move { app.sweep_rechecks().await }
         }),
     );
     let purchases = app.clone();

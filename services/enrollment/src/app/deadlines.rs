@@ -1,5 +1,5 @@
-//! The deadline of the first purchase: whoever missed it is revoked, a thousand at a time, each chunk with the events
-//! that tell payout to take the money back. Doing it twice moves nothing.
+//! The deadline of the first purchase: whoever missed it is revoked, many at a time, each chunk with the events that tell
+//! payout to take the money back. Doing it twice moves nothing. Who is frozen waits.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,12 @@ use proto::enrollment::v1 as pb;
 use super::{App, awards::timestamp};
 use crate::{domain::batch::batch_name, error::Error, storage};
 
-/// How many participations one transaction revokes.
-const CHUNK: i64 = 1_000;
+/// How many participations one transaction revokes: the cost of a commit is spread, and a purchase waits for a lock for
+/// fractions of a second.
+const CHUNK: i64 = 10_000;
+
+/// How many participations one event names.
+const EVENT_MAX: usize = 1_000;
 
 impl App {
     /// Revokes the next chunk of those who missed their deadline, and returns how many they were.
@@ -31,10 +35,13 @@ impl App {
                 .push(names::format("participations", id));
         }
         let events: Vec<pb::ParticipationsRevoked> = by_batch
-            .into_iter()
-            .map(|(batch_id, participations)| pb::ParticipationsRevoked {
-                batch: batch_name(&batch_id),
-                participations,
+            .iter()
+            .flat_map(|(batch_id, names)| {
+                names.chunks(EVENT_MAX).map(move |chunk| (batch_id, chunk))
+            })
+            .map(|(batch_id, names)| pb::ParticipationsRevoked {
+                batch: batch_name(batch_id),
+                participations: names.to_vec(),
                 revoke_time: Some(timestamp(now)),
             })
             .collect();

@@ -46,6 +46,8 @@ const BALANCE_INSUFFICIENT: &str = "BALANCE_INSUFFICIENT";
 /// payout has no balance for the participation: to us it is not funded.
 const BALANCE_NOT_FOUND: &str = "BALANCE_NOT_FOUND";
 const PARTICIPATION_NOT_FUNDED: &str = "PARTICIPATION_NOT_FUNDED";
+/// The participation is frozen: payout has learned of it, or the gate found it.
+pub const PARTICIPATION_FROZEN: &str = "PARTICIPATION_FROZEN";
 const HOLD_ENDED: &str = "HOLD_ENDED";
 const NOT_FOUND: &str = "NOT_FOUND";
 
@@ -240,10 +242,16 @@ impl Peers {
                 }
             }),
             Err(status) => {
-                let reasons = [BALANCE_INSUFFICIENT, BALANCE_NOT_FOUND, CURRENCY_MISMATCHED];
+                let reasons = [
+                    BALANCE_INSUFFICIENT,
+                    BALANCE_NOT_FOUND,
+                    CURRENCY_MISMATCHED,
+                    PARTICIPATION_FROZEN,
+                ];
                 refused("payout", status, &reasons).map(|reason| {
                     Outcome::Refused(match reason.as_str() {
                         BALANCE_NOT_FOUND => PARTICIPATION_NOT_FUNDED.to_owned(),
+                        PARTICIPATION_FROZEN => reason,
                         _ => BALANCE_INSUFFICIENT.to_owned(),
                     })
                 })

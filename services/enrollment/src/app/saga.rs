@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use super::{
     App,
-    peers::{Funds, Held, Seat, Unclear},
+    peers::{Funds, Held, PARTICIPATION_FROZEN, Seat, Unclear},
 };
 use crate::{
     domain::{
         batch::batch_name,
+        participation::ParticipationState,
         purchase::{Next, Offer, Outcome, Purchase, PurchaseState, Step},
     },
     error::Error,
@@ -129,6 +130,7 @@ impl App {
                 storage::purchases::advance_with_offer(&mut connection, purchase.id, &offer)
                     .await?;
             }
+            (Next::Step(Step::CaptureFunds), None) => self.pass_gate(purchase).await?,
             (Next::Step(step), None) => {
                 let mut connection = self.db.acquire().await?;
                 storage::purchases::advance(&mut connection, purchase.id, purchase.step, step)
@@ -151,6 +153,31 @@ impl App {
                 return Err(Error::Broken("a contradiction moves nothing"));
             }
         }
+        Ok(())
+    }
+
+    /// The last look before the money is taken: under the participation's lock, so that a freeze comes before it and turns
+    /// the purchase back, or after it and finds it bought.
+    async fn pass_gate(&self, purchase: &Purchase) -> Result<(), Error> {
+        let mut tx = self.db.begin().await?;
+        let participation =
+            storage::participations::find_for_update(&mut tx, purchase.participation_id)
+                .await?
+                .ok_or(Error::Broken("a purchase has no participation"))?;
+        if participation.state == ParticipationState::Frozen {
+            storage::purchases::compensate(
+                &mut tx,
+                purchase.id,
+                purchase.step,
+                Step::ReleaseFunds,
+                PARTICIPATION_FROZEN,
+            )
+            .await?;
+        } else {
+            storage::purchases::advance(&mut tx, purchase.id, purchase.step, Step::CaptureFunds)
+                .await?;
+        }
+        tx.commit().await?;
         Ok(())
     }
 

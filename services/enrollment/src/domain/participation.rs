@@ -2,10 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{batch::UnknownState, scheme::NextPurchaseRule};
+use super::{batch::UnknownState, scheme::NextPurchaseRule, time_zone::TimeZone};
 
 /// The states of a participation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +16,32 @@ pub enum ParticipationState {
     Active,
     /// Has at least one certificate.
     Completed,
-    /// No course was bought in time.
+    /// Stands still while a hold does.
+    Frozen,
+    /// No course was bought in time, or there was fraud.
     Revoked,
+}
+
+/// Who places and lifts a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HoldKind {
+    /// The service itself: the person breaks a rule of the scheme.
+    Rules,
+    /// An operator.
+    Operator,
+}
+
+/// Why a participation is frozen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Which participation.
+    pub participation_id: Uuid,
+    /// The kind.
+    pub kind: HoldKind,
+    /// The reason of the broken rule, or the operator's code.
+    pub reason: String,
+    /// Who placed it: the name of an account or service account.
+    pub placed_by: String,
 }
 
 /// A participation.
@@ -43,6 +67,19 @@ pub struct Participation {
     pub revoke_time: Option<OffsetDateTime>,
     /// The purchase under way.
     pub pending_purchase_id: Option<Uuid>,
+    /// The freeze that it is under.
+    pub freeze: Option<Freeze>,
+}
+
+/// A freeze that lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freeze {
+    /// The state that it returns to.
+    pub from: ParticipationState,
+    /// Since when.
+    pub time: OffsetDateTime,
+    /// The reasons of the holds that stand; for people to read, since a lock that was waited for does not renew them.
+    pub reasons: Vec<String>,
 }
 
 /// A course that was bought before.
@@ -62,6 +99,9 @@ pub enum PurchaseRefusal {
     /// The participation has ended.
     #[error("the participation was revoked")]
     Revoked,
+    /// The participation stands still.
+    #[error("the participation is frozen")]
+    Frozen,
     /// The money is not booked yet.
     #[error("the money is not booked yet")]
     NotFunded,
@@ -99,6 +139,9 @@ impl Participation {
         if self.state == ParticipationState::Revoked {
             return Err(PurchaseRefusal::Revoked);
         }
+        if self.state == ParticipationState::Frozen {
+            return Err(PurchaseRefusal::Frozen);
+        }
         if let Some(purchase_id) = self.pending_purchase_id {
             return Err(PurchaseRefusal::Pending { purchase_id });
         }
@@ -124,6 +167,42 @@ impl Participation {
     fn is_overdue(&self, now: OffsetDateTime) -> bool {
         self.state == ParticipationState::Awarded && self.first_purchase_deadline < now
     }
+
+    /// Returns the deadline that holds after a freeze that ends now: as many days later as the freeze lasted, a begun one
+    /// counted in full, at the end of the day. One that had passed when the freeze began has passed.
+    /// `None` beyond the calendar's end.
+    pub fn deadline_after_freeze(
+        &self,
+        zone: &TimeZone,
+        now: OffsetDateTime,
+    ) -> Option<OffsetDateTime> {
+        let deadline = self.first_purchase_deadline;
+        match &self.freeze {
+            Some(freeze) if freeze.time <= deadline => {
+                let nanoseconds = (now - freeze.time).whole_nanoseconds().max(0);
+                let days = nanoseconds.unsigned_abs().div_ceil(DAY_NANOSECONDS);
+                zone.end_of_day_after(deadline, u32::try_from(days).ok()?)
+            }
+            Some(_) | None => Some(deadline),
+        }
+    }
+}
+
+const DAY_NANOSECONDS: u128 = Duration::DAY.whole_nanoseconds().unsigned_abs();
+
+/// Compares the rules that a person breaks now with the holds that stand for rules: which to place and which to lift.
+/// What an appeal has exempted the person from is not held against them.
+pub fn compare_holds<'a>(
+    broken: &'a [String],
+    exempt: &[String],
+    standing: &'a [String],
+) -> (Vec<&'a String>, Vec<&'a String>) {
+    let counts = |reason: &&String| broken.contains(reason) && !exempt.contains(reason);
+    let place = broken
+        .iter()
+        .filter(|reason| counts(reason) && !standing.contains(reason));
+    let lift = standing.iter().filter(|reason| !counts(reason));
+    (place.collect(), lift.collect())
 }
 
 impl fmt::Display for ParticipationState {
@@ -132,6 +211,7 @@ impl fmt::Display for ParticipationState {
             ParticipationState::Awarded => "AWARDED",
             ParticipationState::Active => "ACTIVE",
             ParticipationState::Completed => "COMPLETED",
+            ParticipationState::Frozen => "FROZEN",
             ParticipationState::Revoked => "REVOKED",
         })
     }
@@ -145,7 +225,29 @@ impl FromStr for ParticipationState {
             "AWARDED" => ParticipationState::Awarded,
             "ACTIVE" => ParticipationState::Active,
             "COMPLETED" => ParticipationState::Completed,
+            "FROZEN" => ParticipationState::Frozen,
             "REVOKED" => ParticipationState::Revoked,
+            other => return Err(UnknownState(other.to_owned())),
+        })
+    }
+}
+
+impl fmt::Display for HoldKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HoldKind::Rules => "RULES",
+            HoldKind::Operator => "OPERATOR",
+        })
+    }
+}
+
+impl FromStr for HoldKind {
+    type Err = UnknownState;
+
+    fn from_str(word: &str) -> Result<HoldKind, UnknownState> {
+        Ok(match word {
+            "RULES" => HoldKind::Rules,
+            "OPERATOR" => HoldKind::Operator,
             other => return Err(UnknownState(other.to_owned())),
         })
     }
@@ -153,7 +255,7 @@ impl FromStr for ParticipationState {
 
 #[cfg(test)]
 mod tests {
-    use time::{Duration, macros::datetime};
+    use time::macros::datetime;
 
     use super::*;
 
@@ -175,6 +277,18 @@ mod tests {
             award_time: DEADLINE - Duration::days(15),
             revoke_time: None,
             pending_purchase_id: None,
+            freeze: None,
+        }
+    }
+
+    fn frozen_at(time: OffsetDateTime) -> Participation {
+        Participation {
+            freeze: Some(Freeze {
+                from: ParticipationState::Awarded,
+                time,
+                reasons: Vec::new(),
+            }),
+            ..participation(ParticipationState::Frozen)
         }
     }
 
@@ -211,12 +325,14 @@ mod tests {
         let mut pending = active.clone();
         pending.pending_purchase_id = Some(other);
         let revoked = participation(ParticipationState::Revoked);
+        let frozen = frozen_at(now);
 
         let unfinished = Err(PurchaseRefusal::EarlierUnfinished { purchase_id: other });
         assert_eq!(
             revoked.may_buy(&[], RULE, now),
             Err(PurchaseRefusal::Revoked)
         );
+        assert_eq!(frozen.may_buy(&[], RULE, now), Err(PurchaseRefusal::Frozen));
         assert_eq!(
             unfunded.may_buy(&[], RULE, now),
             Err(PurchaseRefusal::NotFunded)
@@ -242,5 +358,67 @@ mod tests {
             active.may_buy(&[earlier(true, false)], lenient, now),
             Ok(())
         );
+    }
+
+    #[test]
+    fn a_freeze_gives_back_its_days_and_each_begun_one_in_full() {
+        let zone = TimeZone::find("Asia/Jakarta").unwrap();
+        let start = datetime!(2026-12-01 03:00 UTC);
+        let day = Duration::DAY;
+
+        for (lasted, days) in [
+            (Duration::ZERO, 0),
+            (Duration::microseconds(1), 1),
+            (day, 1),
+            (day + Duration::SECOND, 2),
+            (day * 40, 40),
+        ] {
+            let moved = frozen_at(start).deadline_after_freeze(&zone, start + lasted);
+            assert_eq!(moved, Some(DEADLINE + day * days), "{lasted}");
+        }
+        // The last second of the deadline still counts; a missed deadline does not come back.
+        let at_the_end = frozen_at(DEADLINE).deadline_after_freeze(&zone, DEADLINE + day);
+        assert_eq!(at_the_end, Some(DEADLINE + day));
+        let late = frozen_at(DEADLINE + Duration::SECOND);
+        assert_eq!(
+            late.deadline_after_freeze(&zone, DEADLINE + day * 9),
+            Some(DEADLINE)
+        );
+    }
+
+    #[test]
+    fn holds_follow_the_rules_that_are_broken_and_not_exempted() {
+        let words = |words: &[&str]| -> Vec<String> {
+            words.iter().map(|word| (*word).to_owned()).collect()
+        };
+        for (broken, exempt, standing, place, lift) in [
+            (words(&[]), words(&[]), words(&[]), words(&[]), words(&[])),
+            (
+                words(&["A", "B"]),
+                words(&[]),
+                words(&["B"]),
+                words(&["A"]),
+                words(&[]),
+            ),
+            (
+                words(&["A"]),
+                words(&[]),
+                words(&["A", "B"]),
+                words(&[]),
+                words(&["B"]),
+            ),
+            (
+                words(&["A", "B"]),
+                words(&["A"]),
+                words(&["A"]),
+                words(&["B"]),
+                words(&["A"]),
+            ),
+        ] {
+            let found = compare_holds(&broken, &exempt, &standing);
+            let expected: (Vec<&String>, Vec<&String>) =
+                (place.iter().collect(), lift.iter().collect());
+            assert_eq!(found, expected, "{broken:?} {exempt:?} {standing:?}");
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! 1. Hold the seat, then the money: nothing is final, and both holds are given back on any refusal.
 //! 2. Confirm the seat: it can still be released.
-//! 3. Capture the money: this cannot be taken back, so it comes last, and after it the purchase is completed.
+//! 3. Look whether the participation is frozen: then everything is given back.
+//! 4. Capture the money: this cannot be taken back, so it comes last, and after it the purchase is completed.
 //!
 //! A definite refusal leads over the release of both, in the other order, to FAILED. A peer that is away decides nothing:
 //! the step stays and is taken again. Every step may be taken twice, also at once, and also late: the peers answer a hold

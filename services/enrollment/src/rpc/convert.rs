@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     app::applications::Of,
     domain::{
+        appeal::{AppealState, Ground, NewAppeal, Target},
         batch::{Beacon, NewBatch, RandomnessPlan, is_chosen_id},
         campaign::Campaign,
         completion::Evidence,
@@ -82,6 +83,21 @@ impl<'r, M: Message> Reader<'r, M> {
     pub(super) fn bytes32(&mut self, field: &str, bytes: &[u8]) -> Option<[u8; 32]> {
         self.violations
             .require(bytes.try_into().ok(), field, "is not 32 bytes long")
+    }
+
+    /// Reads a code: what it stands for is the programme's affair, and it leaves no room for a person's data.
+    pub(super) fn code(&mut self, field: &str, code: &str) -> Option<String> {
+        let is_code = (1..=63).contains(&code.len())
+            && code.starts_with(|c: char| c.is_ascii_uppercase())
+            && code
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        self.check(
+            is_code,
+            field,
+            "is not 1 to 63 upper-case letters, digits and underscores",
+        );
+        is_code.then(|| code.to_owned())
     }
 
     /// Adds a violation when the size of a page is wrong.
@@ -465,6 +481,109 @@ pub(super) fn create_review(
     let read = key
         .zip(certificate_id)
         .map(|(key, id)| (key, id, review.stars, text.to_owned()));
+    reader.finish(read)
+}
+
+pub(super) fn create_appeal(
+    principal: &Principal,
+    request: &pb::CreateAppealRequest,
+) -> Result<(RequestKey, NewAppeal), Refusal> {
+    let mut reader = Reader::new(
+        "bekal.enrollment.v1.AppealService/CreateAppeal",
+        principal,
+        request,
+    );
+    let key = reader.key(&request.request_id);
+    let Some(appeal) = &request.appeal else {
+        reader.check(false, "appeal", "is required");
+        return reader.finish(None);
+    };
+    let target = match (appeal.application.as_str(), appeal.participation.as_str()) {
+        (name, "") => {
+            let id = reader.uuid("appeal.application", name, "applications");
+            let stage = i16::try_from(appeal.decision_stage)
+                .ok()
+                .filter(|stage| *stage > 0);
+            reader.check(stage.is_some(), "appeal.decision_stage", "is not a stage");
+            id.zip(stage)
+                .map(|(application_id, stage)| Target::Decision {
+                    application_id,
+                    stage,
+                })
+        }
+        ("", name) => {
+            let none = appeal.decision_stage == 0;
+            reader.check(none, "appeal.decision_stage", "is for an application");
+            let id = reader.uuid("appeal.participation", name, "participations");
+            id.map(Target::Participation)
+        }
+        (_, _) => {
+            reader.check(
+                false,
+                "appeal.participation",
+                "stands beside an application",
+            );
+            None
+        }
+    };
+    let ground = match pb::appeal::Ground::try_from(appeal.ground) {
+        Ok(pb::appeal::Ground::ListWrong) => Some(Ground::ListWrong),
+        Ok(pb::appeal::Ground::FactsWrong) => Some(Ground::FactsWrong),
+        Ok(pb::appeal::Ground::FactsChanged) => Some(Ground::FactsChanged),
+        Ok(pb::appeal::Ground::Unfounded) => Some(Ground::Unfounded),
+        Ok(pb::appeal::Ground::Unspecified) | Err(_) => None,
+    };
+    reader.check(ground.is_some(), "appeal.ground", "is not a ground");
+    let document_id = match appeal.document_id.as_str() {
+        "" => Some(None),
+        id => names::uuid(id).map(Some),
+    };
+    reader.check(document_id.is_some(), "appeal.document_id", "is not a UUID");
+    let read = (|| {
+        let new = NewAppeal {
+            target: target?,
+            ground: ground?,
+            document_id: document_id?,
+        };
+        Some((key?, new))
+    })();
+    reader.finish(read)
+}
+
+/// How an appeal is to be resolved.
+pub(super) struct ResolveAppeal {
+    pub(super) key: RequestKey,
+    pub(super) appeal_id: Uuid,
+    pub(super) state: AppealState,
+    pub(super) reason: String,
+}
+
+pub(super) fn resolve_appeal(
+    principal: &Principal,
+    request: &pb::ResolveAppealRequest,
+) -> Result<ResolveAppeal, Refusal> {
+    let mut reader = Reader::new(
+        "bekal.enrollment.v1.AppealService/ResolveAppeal",
+        principal,
+        request,
+    );
+    let key = reader.key(&request.request_id);
+    let appeal_id = reader.uuid("name", &request.name, "appeals");
+    let state = match request.state() {
+        pb::appeal::State::Granted => Some(AppealState::Granted),
+        pb::appeal::State::Rejected => Some(AppealState::Rejected),
+        pb::appeal::State::Unspecified | pb::appeal::State::Open => None,
+    };
+    reader.check(state.is_some(), "state", "is neither GRANTED nor REJECTED");
+    let reason = reader.code("reason", &request.reason);
+    let read = (|| {
+        Some(ResolveAppeal {
+            key: key?,
+            appeal_id: appeal_id?,
+            state: state?,
+            reason: reason?,
+        })
+    })();
     reader.finish(read)
 }
 

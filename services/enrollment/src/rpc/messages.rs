@@ -12,6 +12,7 @@ use crate::{
         decisions::{DecisionView, Replay},
     },
     domain::{
+        appeal::{Appeal, AppealState, Ground, Target},
         application::ApplicationState,
         batch::{Annulment, BatchState, BatchView, Beacon, Freeze, Funnel, TrusteeShare},
         campaign::{Campaign, Voucher, VoucherState},
@@ -403,8 +404,10 @@ impl From<Participation> for pb::Participation {
             ParticipationState::Awarded => pb::participation::State::Awarded,
             ParticipationState::Active => pb::participation::State::Active,
             ParticipationState::Completed => pb::participation::State::Completed,
+            ParticipationState::Frozen => pb::participation::State::Frozen,
             ParticipationState::Revoked => pb::participation::State::Revoked,
         };
+        let freeze = participation.freeze;
         pb::Participation {
             name: names::format("participations", participation.id),
             batch: names::format("batches", &participation.batch_id),
@@ -415,7 +418,57 @@ impl From<Participation> for pb::Participation {
             first_purchase_deadline: timestamp(participation.first_purchase_deadline),
             award_time: timestamp(participation.award_time),
             revoke_time: participation.revoke_time.and_then(timestamp),
+            freeze_time: freeze.as_ref().and_then(|freeze| timestamp(freeze.time)),
+            freeze_reasons: freeze.map(|freeze| freeze.reasons).unwrap_or_default(),
         }
+    }
+}
+
+impl From<Appeal> for pb::Appeal {
+    fn from(appeal: Appeal) -> pb::Appeal {
+        let state = match appeal.state {
+            AppealState::Open => pb::appeal::State::Open,
+            AppealState::Granted => pb::appeal::State::Granted,
+            AppealState::Rejected => pb::appeal::State::Rejected,
+        };
+        let ground = match appeal.new.ground {
+            Ground::ListWrong => pb::appeal::Ground::ListWrong,
+            Ground::FactsWrong => pb::appeal::Ground::FactsWrong,
+            Ground::FactsChanged => pb::appeal::Ground::FactsChanged,
+            Ground::Unfounded => pb::appeal::Ground::Unfounded,
+        };
+        let mut message = pb::Appeal {
+            name: names::format("appeals", appeal.id),
+            account: names::format("accounts", appeal.account_id),
+            ground: ground.into(),
+            document_id: appeal
+                .new
+                .document_id
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
+            reasons: appeal.reasons,
+            state: state.into(),
+            create_time: timestamp(appeal.create_time),
+            ..pb::Appeal::default()
+        };
+        match appeal.new.target {
+            Target::Decision {
+                application_id,
+                stage,
+            } => {
+                message.application = names::format("applications", application_id);
+                message.decision_stage = i32::from(stage);
+            }
+            Target::Participation(id) => {
+                message.participation = names::format("participations", id)
+            }
+        }
+        if let Some(resolution) = appeal.resolution {
+            message.resolver = resolution.resolved_by;
+            message.resolve_reason = resolution.reason;
+            message.resolve_time = timestamp(resolution.time);
+        }
+        message
     }
 }
 

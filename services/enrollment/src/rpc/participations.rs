@@ -50,6 +50,69 @@ impl ParticipationService for Rpc {
         }))
     }
 
+    async fn freeze_participation(
+        &self,
+        request: Request<pb::FreezeParticipationRequest>,
+    ) -> Result<Response<pb::Participation>, Status> {
+        let (principal, asked) = (Principal::of(&request)?, request.get_ref());
+        let mut reader = Reader::new(
+            "bekal.enrollment.v1.ParticipationService/FreezeParticipation",
+            principal,
+            asked,
+        );
+        let key = reader.key(&asked.request_id);
+        let id = reader.uuid("name", &asked.name, "participations");
+        let reason = reader.code("reason", &asked.reason);
+        let ((key, id), reason) = reader.finish(key.zip(id).zip(reason))?;
+        let frozen = self
+            .app
+            .freeze_participation(key, principal, id, reason)
+            .await;
+        Ok(Response::new(frozen.map_err(status)?))
+    }
+
+    async fn unfreeze_participation(
+        &self,
+        request: Request<pb::UnfreezeParticipationRequest>,
+    ) -> Result<Response<pb::Participation>, Status> {
+        let (principal, asked) = (Principal::of(&request)?, request.get_ref());
+        let mut reader = Reader::new(
+            "bekal.enrollment.v1.ParticipationService/UnfreezeParticipation",
+            principal,
+            asked,
+        );
+        let key = reader.key(&asked.request_id);
+        let id = reader.uuid("name", &asked.name, "participations");
+        let reason = reader.code("reason", &asked.reason);
+        let ((key, id), reason) = reader.finish(key.zip(id).zip(reason))?;
+        let freed = self
+            .app
+            .unfreeze_participation(key, principal, id, &reason)
+            .await;
+        Ok(Response::new(freed.map_err(status)?))
+    }
+
+    async fn revoke_participation(
+        &self,
+        request: Request<pb::RevokeParticipationRequest>,
+    ) -> Result<Response<pb::Participation>, Status> {
+        let (principal, asked) = (Principal::of(&request)?, request.get_ref());
+        let mut reader = Reader::new(
+            "bekal.enrollment.v1.ParticipationService/RevokeParticipation",
+            principal,
+            asked,
+        );
+        let key = reader.key(&asked.request_id);
+        let id = reader.uuid("name", &asked.name, "participations");
+        let reason = reader.code("reason", &asked.reason);
+        let ((key, id), reason) = reader.finish(key.zip(id).zip(reason))?;
+        let revoked = self
+            .app
+            .revoke_participation(key, principal, id, &reason)
+            .await;
+        Ok(Response::new(revoked.map_err(status)?))
+    }
+
     async fn create_purchase(
         &self,
         request: Request<pb::CreatePurchaseRequest>,

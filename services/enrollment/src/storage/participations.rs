@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::undecodable;
-use crate::domain::participation::Participation;
+use crate::domain::participation::{Freeze, Participation};
 
 /// A participation that is to be inserted; what all of an award have in common stands in [`AwardTerms`].
 #[derive(Clone, Debug)]
@@ -50,10 +50,21 @@ struct ParticipationRow {
     award_time: OffsetDateTime,
     revoke_time: Option<OffsetDateTime>,
     pending_purchase_id: Option<Uuid>,
+    frozen_from: Option<String>,
+    freeze_time: Option<OffsetDateTime>,
+    freeze_reasons: Vec<String>,
 }
 
 impl ParticipationRow {
     fn into_participation(self) -> Result<Participation, sqlx::Error> {
+        let freeze = self.frozen_from.zip(self.freeze_time);
+        let freeze = freeze.map(|(from, time)| {
+            Ok::<_, sqlx::Error>(Freeze {
+                from: from.parse().map_err(undecodable)?,
+                time,
+                reasons: self.freeze_reasons,
+            })
+        });
         Ok(Participation {
             id: self.participation_id,
             batch_id: self.batch_id,
@@ -65,6 +76,7 @@ impl ParticipationRow {
             award_time: self.award_time,
             revoke_time: self.revoke_time,
             pending_purchase_id: self.pending_purchase_id,
+            freeze: freeze.transpose()?,
         })
     }
 }
@@ -80,7 +92,8 @@ pub async fn lock_programme(tx: &mut PgConnection, programme: &str) -> Result<()
     Ok(())
 }
 
-/// Inserts a chunk of participations.
+/// Inserts a chunk of participations, marked to be checked again: a list may have changed between the freeze of their batch
+/// and now, when an event about it found no participation.
 pub async fn insert_all(
     tx: &mut PgConnection,
     terms: &AwardTerms<'_>,
@@ -109,6 +122,15 @@ pub async fn insert_all(
         &regions,
         &households as &[Option<Vec<u8>>],
         &deadlines,
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO rechecks (participation_id, mark_id, next_attempt_time)
+         SELECT id, $2, $3 FROM unnest($1::uuid[]) AS new (id)",
+        &ids,
+        Uuid::now_v7(),
+        terms.award_time,
     )
     .execute(tx)
     .await?;
@@ -202,10 +224,13 @@ pub async fn find(
 ) -> Result<Option<Participation>, sqlx::Error> {
     let row = sqlx::query_as!(
         ParticipationRow,
-        "SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
-                award_time, revoke_time, pending_purchase_id
-         FROM participations
-         WHERE participation_id = $1",
+        r#"SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
+                  award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
+                  ARRAY(SELECT reason FROM participation_holds AS h
+                        WHERE h.participation_id = p.participation_id AND lift_time IS NULL
+                        ORDER BY reason) AS "freeze_reasons!"
+           FROM participations AS p
+           WHERE participation_id = $1"#,
         participation_id,
     )
     .fetch_optional(connection)
@@ -220,11 +245,14 @@ pub async fn find_for_update(
 ) -> Result<Option<Participation>, sqlx::Error> {
     let row = sqlx::query_as!(
         ParticipationRow,
-        "SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
-                award_time, revoke_time, pending_purchase_id
-         FROM participations
-         WHERE participation_id = $1
-         FOR NO KEY UPDATE",
+        r#"SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
+                  award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
+                  ARRAY(SELECT reason FROM participation_holds AS h
+                        WHERE h.participation_id = p.participation_id AND lift_time IS NULL
+                        ORDER BY reason) AS "freeze_reasons!"
+           FROM participations AS p
+           WHERE participation_id = $1
+           FOR NO KEY UPDATE"#,
         participation_id,
     )
     .fetch_optional(tx)
@@ -242,12 +270,15 @@ pub async fn list_of_batch(
 ) -> Result<Vec<Participation>, sqlx::Error> {
     let rows = sqlx::query_as!(
         ParticipationRow,
-        "SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
-                award_time, revoke_time, pending_purchase_id
-         FROM participations
-         WHERE batch_id = $1 AND ($2::uuid IS NULL OR account_id = $2) AND participation_id > $3
-         ORDER BY participation_id
-         LIMIT $4",
+        r#"SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
+                  award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
+                  ARRAY(SELECT reason FROM participation_holds AS h
+                        WHERE h.participation_id = p.participation_id AND lift_time IS NULL
+                        ORDER BY reason) AS "freeze_reasons!"
+           FROM participations AS p
+           WHERE batch_id = $1 AND ($2::uuid IS NULL OR account_id = $2) AND participation_id > $3
+           ORDER BY participation_id
+           LIMIT $4"#,
         batch_id,
         account_id,
         after.unwrap_or(Uuid::nil()),
@@ -269,12 +300,15 @@ pub async fn list_of_account(
 ) -> Result<Vec<Participation>, sqlx::Error> {
     let rows = sqlx::query_as!(
         ParticipationRow,
-        "SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
-                award_time, revoke_time, pending_purchase_id
-         FROM participations
-         WHERE account_id = $1 AND participation_id > $2
-         ORDER BY participation_id
-         LIMIT $3",
+        r#"SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
+                  award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
+                  ARRAY(SELECT reason FROM participation_holds AS h
+                        WHERE h.participation_id = p.participation_id AND lift_time IS NULL
+                        ORDER BY reason) AS "freeze_reasons!"
+           FROM participations AS p
+           WHERE account_id = $1 AND participation_id > $2
+           ORDER BY participation_id
+           LIMIT $3"#,
         account_id,
         after.unwrap_or(Uuid::nil()),
         limit,
@@ -316,10 +350,13 @@ pub async fn set_pending(
     Ok(())
 }
 
-/// AWARDED to ACTIVE; tells whether it was the first purchase.
+/// AWARDED to ACTIVE, behind a freeze if there is one; tells whether it was the first purchase.
 pub async fn activate(tx: &mut PgConnection, participation_id: Uuid) -> Result<bool, sqlx::Error> {
     let moved = sqlx::query!(
-        "UPDATE participations SET state = 'ACTIVE' WHERE participation_id = $1 AND state = 'AWARDED'",
+        "UPDATE participations
+         SET state = CASE state WHEN 'FROZEN' THEN state ELSE 'ACTIVE' END,
+             frozen_from = CASE state WHEN 'FROZEN' THEN 'ACTIVE' END
+         WHERE participation_id = $1 AND coalesce(frozen_from, state) = 'AWARDED'",
         participation_id,
     )
     .execute(tx)
@@ -327,15 +364,103 @@ pub async fn activate(tx: &mut PgConnection, participation_id: Uuid) -> Result<b
     Ok(moved.rows_affected() == 1)
 }
 
-/// ACTIVE to COMPLETED; tells whether it was the first certificate.
+/// ACTIVE to COMPLETED, behind a freeze if there is one; tells whether it was the first certificate.
 pub async fn complete(tx: &mut PgConnection, participation_id: Uuid) -> Result<bool, sqlx::Error> {
     let moved = sqlx::query!(
-        "UPDATE participations SET state = 'COMPLETED' WHERE participation_id = $1 AND state = 'ACTIVE'",
+        "UPDATE participations
+         SET state = CASE state WHEN 'FROZEN' THEN state ELSE 'COMPLETED' END,
+             frozen_from = CASE state WHEN 'FROZEN' THEN 'COMPLETED' END
+         WHERE participation_id = $1 AND coalesce(frozen_from, state) = 'ACTIVE'",
         participation_id,
     )
     .execute(tx)
     .await?;
     Ok(moved.rows_affected() == 1)
+}
+
+/// Locks participations until the transaction ends, in the order of their ids, and returns them.
+pub async fn lock_all(
+    tx: &mut PgConnection,
+    participation_ids: &[Uuid],
+) -> Result<Vec<Participation>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        ParticipationRow,
+        r#"SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
+                  award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
+                  ARRAY(SELECT reason FROM participation_holds AS h
+                        WHERE h.participation_id = p.participation_id AND lift_time IS NULL
+                        ORDER BY reason) AS "freeze_reasons!"
+           FROM participations AS p
+           WHERE participation_id = ANY($1)
+           ORDER BY participation_id
+           FOR NO KEY UPDATE"#,
+        participation_ids,
+    )
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter()
+        .map(ParticipationRow::into_participation)
+        .collect()
+}
+
+/// Freezes participations. The rows are locked by the caller, who has placed a hold on each.
+pub async fn freeze(
+    tx: &mut PgConnection,
+    participation_ids: &[Uuid],
+    time: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE participations SET state = 'FROZEN', frozen_from = state, freeze_time = $2
+         WHERE participation_id = ANY($1)",
+        participation_ids,
+        time,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Gives frozen participations the state behind the freeze and the deadline that holds from now on. The rows are locked
+/// by the caller, who has lifted the last hold on each.
+pub async fn unfreeze(
+    tx: &mut PgConnection,
+    participation_ids: &[Uuid],
+    deadlines: &[OffsetDateTime],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE participations AS p
+         SET state = p.frozen_from, frozen_from = NULL, freeze_time = NULL, first_purchase_deadline = new.deadline
+         FROM unnest($1::uuid[], $2::timestamptz[]) AS new (participation_id, deadline)
+         WHERE p.participation_id = new.participation_id AND p.state = 'FROZEN'",
+        participation_ids,
+        deadlines,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// FROZEN to REVOKED. The row is locked by the caller.
+pub async fn revoke_frozen(
+    tx: &mut PgConnection,
+    participation_id: Uuid,
+    revoked_by: &str,
+    reason: &str,
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE participations
+         SET state = 'REVOKED', revoke_time = $4, revoked_by = $2, revoke_reason = $3, frozen_from = NULL,
+             freeze_time = NULL
+         WHERE participation_id = $1 AND state = 'FROZEN'",
+        participation_id,
+        revoked_by,
+        reason,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Revokes participations whose deadline has passed without a purchase, and returns them with their batches.
@@ -345,13 +470,14 @@ pub async fn revoke_overdue(
     limit: i64,
 ) -> Result<Vec<(String, Uuid)>, sqlx::Error> {
     // The lock looks at the row again: one that began a purchase meanwhile is left alone. Locked ones are skipped, and
-    // taken by a later round.
+    // taken by a later round. Ordered as the index is and no further: a whole batch has one deadline, and to sort it for
+    // each chunk takes as long as to revoke.
     let rows = sqlx::query!(
         "WITH due AS MATERIALIZED (
              SELECT participation_id
              FROM participations
              WHERE state = 'AWARDED' AND first_purchase_deadline < $1 AND pending_purchase_id IS NULL
-             ORDER BY first_purchase_deadline, participation_id
+             ORDER BY first_purchase_deadline
              LIMIT $2
              FOR NO KEY UPDATE SKIP LOCKED)
          UPDATE participations AS p

@@ -86,5 +86,5 @@ fn every_event_of_the_contract_has_its_route() {
         assert!(names.contains(&name), "{name}");
     }
     assert_eq!(PRODUCER.routes.len(), documented);
-    assert_eq!(SUBSCRIPTIONS.len(), 1);
+    assert_eq!(SUBSCRIPTIONS.len(), 2);
 }

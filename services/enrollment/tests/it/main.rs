@@ -27,6 +27,12 @@ mod sagas;
 mod deadlines;
 mod decisions;
 
+mod races;
+
+mod freezing;
+
+mod appeals;
+
 mod learning;
 
 mod campaigns;
