@@ -50,6 +50,7 @@ const OPERATOR: &[&str] = &[
     "catalog.courses.*",
     "catalog.providers.*",
     "catalog.runs.*",
+    "enrollment.appeals.*",
     "enrollment.applications.get",
     "enrollment.applications.list",
     "enrollment.batches.*",

@@ -129,6 +129,23 @@ pub enum Error {
     #[error("the participation {0} is not frozen")]
     ParticipationNotFrozen(Uuid),
 
+    /// A course was finished after the last day for it.
+    #[error("a course of {participation_id} was finished too late")]
+    CompletionTooLate {
+        /// The participation.
+        participation_id: Uuid,
+        /// The last moment.
+        deadline: OffsetDateTime,
+    },
+    /// A course is reviewed after the last day for it.
+    #[error("a course of {participation_id} is reviewed too late")]
+    ReviewTooLate {
+        /// The participation.
+        participation_id: Uuid,
+        /// The last moment.
+        deadline: OffsetDateTime,
+    },
+
     /// Nothing speaks against the person.
     #[error("nothing of {0} can be appealed against")]
     NothingToAppeal(String),
@@ -388,6 +405,33 @@ impl From<Error> for Refusal {
             )
             .with("participation", names::format("participations", id)),
 
+            Error::CompletionTooLate {
+                participation_id,
+                deadline,
+            } => refuse(
+                FailedPrecondition,
+                Reason::CompletionDeadlinePassed,
+                "the course was finished after the last day of the budget year for it",
+            )
+            .with(
+                "participation",
+                names::format("participations", participation_id),
+            )
+            .with("deadline", text(deadline)),
+            Error::ReviewTooLate {
+                participation_id,
+                deadline,
+            } => refuse(
+                FailedPrecondition,
+                Reason::ReviewDeadlinePassed,
+                "the review comes after the last day of the budget year for it",
+            )
+            .with(
+                "participation",
+                names::format("participations", participation_id),
+            )
+            .with("deadline", text(deadline)),
+
             Error::NothingToAppeal(name) => refuse(
                 FailedPrecondition,
                 Reason::NothingToAppeal,
@@ -567,6 +611,18 @@ fn purchase_refusal(participation_id: Uuid, refusal: PurchaseRefusal) -> Refusal
         PurchaseRefusal::DeadlinePassed { deadline } => refuse(
             ErrorReason::FirstPurchaseDeadlinePassed,
             "the first purchase came too late",
+        )
+        .with("participation", participation)
+        .with("deadline", text(deadline)),
+        PurchaseRefusal::NextDeadlinePassed { deadline } => refuse(
+            ErrorReason::NextPurchaseDeadlinePassed,
+            "the next purchase came too late",
+        )
+        .with("participation", participation)
+        .with("deadline", text(deadline)),
+        PurchaseRefusal::YearEnded { deadline } => refuse(
+            ErrorReason::PurchaseDeadlinePassed,
+            "the purchase comes after the last day of the budget year for it",
         )
         .with("participation", participation)
         .with("deadline", text(deadline)),

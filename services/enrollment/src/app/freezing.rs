@@ -297,7 +297,7 @@ impl App {
         let mut by_batch: BTreeMap<&str, Vec<Uuid>> = BTreeMap::new();
         for participation in freed {
             let rules = self.rules.batch(tx, &participation.batch_id).await?;
-            let zone = &rules.scheme.scheme.time_zone;
+            let zone = rules.scheme.scheme.time_zone_of(&participation.region);
             let deadline = participation
                 .deadline_after_freeze(zone, time)
                 .ok_or(Error::Broken("a deadline lies beyond the calendar"))?;

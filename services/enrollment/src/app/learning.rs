@@ -104,6 +104,14 @@ impl App {
 
         let offer = offer_of(&purchase)?;
         let rules = self.rules.batch(&mut tx, &participation.batch_id).await?;
+        // The feedback is the last part of a course; the provider's report may take a day longer.
+        let last = participation.year_end(&rules.scheme.scheme, |end| end.completion);
+        if let Some(deadline) = last.filter(|last| *last < evidence.trainer_feedback_time) {
+            return Err(Error::CompletionTooLate {
+                participation_id: participation.id,
+                deadline,
+            });
+        }
         let shortfalls =
             evidence.shortfalls(rules.scheme.scheme.completion, offer.run_start_time, now);
         if !shortfalls.is_empty() {
@@ -167,6 +175,17 @@ impl App {
         let mut tx = self.db.begin().await?;
         if let Some(answer) = idempotency::claim(&mut tx, &key, now).await?.answer()? {
             return Ok(answer);
+        }
+        let participation = storage::participations::find(&mut tx, certificate.participation_id)
+            .await?
+            .ok_or(Error::Broken("a certificate has no participation"))?;
+        let rules = self.rules.batch(&mut tx, &participation.batch_id).await?;
+        let last = participation.year_end(&rules.scheme.scheme, |end| end.review);
+        if let Some(deadline) = last.filter(|last| *last < now) {
+            return Err(Error::ReviewTooLate {
+                participation_id: participation.id,
+                deadline,
+            });
         }
         let review = Review {
             certificate_id,

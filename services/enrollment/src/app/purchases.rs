@@ -12,7 +12,10 @@ use uuid::Uuid;
 
 use super::{App, participations::not_found};
 use crate::{
-    domain::purchase::{Purchase, PurchaseState, Step},
+    domain::{
+        participation::PurchaseTerms,
+        purchase::{Purchase, PurchaseState, Step},
+    },
     error::Error,
     storage,
 };
@@ -64,8 +67,17 @@ impl App {
         principal.authorize(participation.account_id)?;
         let earlier = storage::purchases::list_earlier(&mut tx, participation_id).await?;
         let rules = self.rules.batch(&mut tx, &participation.batch_id).await?;
+        let scheme = &rules.scheme.scheme;
+        let holds = storage::holds::sum_up(&mut tx, &[participation_id]).await?;
+        let terms = PurchaseTerms {
+            next: scheme.next_purchase,
+            next_days: scheme.next_purchase_days,
+            zone: scheme.time_zone_of(&participation.region),
+            year_end: participation.year_end(scheme, |end| end.purchase),
+            unfreeze_time: holds.first().and_then(|sum| sum.last_lift_time),
+        };
         participation
-            .may_buy(&earlier, rules.scheme.scheme.next_purchase, now)
+            .may_buy(&earlier, terms, now)
             .map_err(|refusal| Error::Purchase {
                 participation_id,
                 refusal,

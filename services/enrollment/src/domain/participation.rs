@@ -5,7 +5,11 @@ use std::{fmt, str::FromStr};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{batch::UnknownState, scheme::NextPurchaseRule, time_zone::TimeZone};
+use super::{
+    batch::UnknownState,
+    scheme::{NextPurchaseRule, Scheme, YearEnd},
+    time_zone::{Day, TimeZone},
+};
 
 /// The states of a participation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub struct Participation {
     pub account_id: Uuid,
     /// The application that won.
     pub application_id: Uuid,
+    /// The region of residence, a dotted path.
+    pub region: String,
     /// The state.
     pub state: ParticipationState,
     /// Whether payout has booked the money.
@@ -87,10 +93,25 @@ pub struct Freeze {
 pub struct EarlierPurchase {
     /// The purchase.
     pub id: Uuid,
-    /// Whether its certificate is issued.
-    pub certified: bool,
+    /// When its certificate was issued.
+    pub certificate_time: Option<OffsetDateTime>,
     /// Whether it is reviewed.
     pub reviewed: bool,
+}
+
+/// What a purchase is held against, beside what has become of the participation itself.
+#[derive(Clone, Copy, Debug)]
+pub struct PurchaseTerms<'a> {
+    /// What every earlier course needs.
+    pub next: NextPurchaseRule,
+    /// The days from finishing a course to the last one for buying the next; `None` for no limit.
+    pub next_days: Option<u32>,
+    /// Where these days end.
+    pub zone: &'a TimeZone,
+    /// The last moment that the budget year leaves.
+    pub year_end: Option<OffsetDateTime>,
+    /// When the last freeze ended: the days for the next purchase begin again.
+    pub unfreeze_time: Option<OffsetDateTime>,
 }
 
 /// Why nothing can be bought.
@@ -109,6 +130,18 @@ pub enum PurchaseRefusal {
     #[error("the deadline of the first purchase has passed")]
     DeadlinePassed {
         /// When it was.
+        deadline: OffsetDateTime,
+    },
+    /// The next purchase comes too late.
+    #[error("the deadline of the next purchase has passed")]
+    NextDeadlinePassed {
+        /// When it was.
+        deadline: OffsetDateTime,
+    },
+    /// The budget year leaves no more time.
+    #[error("the last day for purchases has passed")]
+    YearEnded {
+        /// When it ended.
         deadline: OffsetDateTime,
     },
     /// An earlier course is not finished and reviewed.
@@ -133,7 +166,7 @@ impl Participation {
     pub fn may_buy(
         &self,
         earlier: &[EarlierPurchase],
-        rule: NextPurchaseRule,
+        terms: PurchaseTerms<'_>,
         now: OffsetDateTime,
     ) -> Result<(), PurchaseRefusal> {
         if self.state == ParticipationState::Revoked {
@@ -149,18 +182,37 @@ impl Participation {
             let deadline = self.first_purchase_deadline;
             return Err(PurchaseRefusal::DeadlinePassed { deadline });
         }
+        if let Some(deadline) = terms.year_end.filter(|end| *end < now) {
+            return Err(PurchaseRefusal::YearEnded { deadline });
+        }
         if !self.funded {
             return Err(PurchaseRefusal::NotFunded);
         }
         let is_unfinished = |purchase: &&EarlierPurchase| {
-            (rule.certificate && !purchase.certified) || (rule.review && !purchase.reviewed)
+            (terms.next.certificate && purchase.certificate_time.is_none())
+                || (terms.next.review && !purchase.reviewed)
         };
-        match earlier.iter().find(is_unfinished) {
-            Some(purchase) => Err(PurchaseRefusal::EarlierUnfinished {
+        if let Some(purchase) = earlier.iter().find(is_unfinished) {
+            return Err(PurchaseRefusal::EarlierUnfinished {
                 purchase_id: purchase.id,
-            }),
+            });
+        }
+        match terms.next_deadline(earlier).filter(|end| *end < now) {
+            Some(deadline) => Err(PurchaseRefusal::NextDeadlinePassed { deadline }),
             None => Ok(()),
         }
+    }
+
+    /// Returns the last moment that the budget year of the award leaves for something, where the person lives; `None` for
+    /// no limit.
+    pub fn year_end(
+        &self,
+        scheme: &Scheme,
+        day: impl Fn(&YearEnd) -> Option<Day>,
+    ) -> Option<OffsetDateTime> {
+        let year = scheme.time_zone.day_of(self.award_time).year;
+        let day = day(scheme.year_ends.get(&year)?)?;
+        scheme.time_zone_of(&self.region).end_of_day(day)
     }
 
     /// Says whether the first purchase was missed. The sweeper's SQL compares the same way.
@@ -185,6 +237,19 @@ impl Participation {
             }
             Some(_) | None => Some(deadline),
         }
+    }
+}
+
+impl PurchaseTerms<'_> {
+    /// Returns the last moment for buying the next course: it counts from the last one that was finished.
+    fn next_deadline(&self, earlier: &[EarlierPurchase]) -> Option<OffsetDateTime> {
+        let finished = earlier
+            .iter()
+            .filter_map(|purchase| purchase.certificate_time);
+        let start = finished
+            .max()?
+            .max(self.unfreeze_time.unwrap_or(OffsetDateTime::UNIX_EPOCH));
+        self.zone.end_of_day_after(start, self.next_days?)
     }
 }
 
@@ -260,10 +325,23 @@ mod tests {
     use super::*;
 
     const DEADLINE: OffsetDateTime = datetime!(2026-12-09 16:59:59 UTC);
-    const RULE: NextPurchaseRule = NextPurchaseRule {
-        certificate: true,
-        review: true,
-    };
+
+    fn jakarta() -> TimeZone {
+        TimeZone::find("Asia/Jakarta").unwrap()
+    }
+
+    fn terms(zone: &TimeZone) -> PurchaseTerms<'_> {
+        PurchaseTerms {
+            next: NextPurchaseRule {
+                certificate: true,
+                review: true,
+            },
+            next_days: Some(15),
+            zone,
+            year_end: Some(DEADLINE + Duration::days(30)),
+            unfreeze_time: None,
+        }
+    }
 
     fn participation(state: ParticipationState) -> Participation {
         Participation {
@@ -271,6 +349,7 @@ mod tests {
             batch_id: "48".to_owned(),
             account_id: Uuid::from_u128(2),
             application_id: Uuid::from_u128(3),
+            region: "32.73".to_owned(),
             state,
             funded: true,
             first_purchase_deadline: DEADLINE,
@@ -294,17 +373,18 @@ mod tests {
 
     #[test]
     fn the_last_second_still_counts_and_the_next_does_not() {
-        let awarded = participation(ParticipationState::Awarded);
+        let (awarded, zone) = (participation(ParticipationState::Awarded), jakarta());
+        let terms = terms(&zone);
 
-        assert_eq!(awarded.may_buy(&[], RULE, DEADLINE), Ok(()));
+        assert_eq!(awarded.may_buy(&[], terms, DEADLINE), Ok(()));
         assert_eq!(
-            awarded.may_buy(&[], RULE, DEADLINE + Duration::microseconds(1)),
+            awarded.may_buy(&[], terms, DEADLINE + Duration::microseconds(1)),
             Err(PurchaseRefusal::DeadlinePassed { deadline: DEADLINE })
         );
         // The deadline is for the first purchase only.
         let active = participation(ParticipationState::Active);
         assert_eq!(
-            active.may_buy(&[], RULE, DEADLINE + Duration::days(9)),
+            active.may_buy(&[], terms, DEADLINE + Duration::days(9)),
             Ok(())
         );
     }
@@ -313,9 +393,11 @@ mod tests {
     fn each_obstacle_has_its_refusal() {
         let now = DEADLINE - Duration::days(1);
         let other = Uuid::from_u128(9);
-        let earlier = |certified, reviewed| EarlierPurchase {
+        let zone = jakarta();
+        let terms = terms(&zone);
+        let earlier = |certified: bool, reviewed| EarlierPurchase {
             id: other,
-            certified,
+            certificate_time: certified.then_some(now),
             reviewed,
         };
         let active = participation(ParticipationState::Active);
@@ -329,30 +411,36 @@ mod tests {
 
         let unfinished = Err(PurchaseRefusal::EarlierUnfinished { purchase_id: other });
         assert_eq!(
-            revoked.may_buy(&[], RULE, now),
+            revoked.may_buy(&[], terms, now),
             Err(PurchaseRefusal::Revoked)
         );
-        assert_eq!(frozen.may_buy(&[], RULE, now), Err(PurchaseRefusal::Frozen));
         assert_eq!(
-            unfunded.may_buy(&[], RULE, now),
+            frozen.may_buy(&[], terms, now),
+            Err(PurchaseRefusal::Frozen)
+        );
+        assert_eq!(
+            unfunded.may_buy(&[], terms, now),
             Err(PurchaseRefusal::NotFunded)
         );
         assert_eq!(
-            pending.may_buy(&[], RULE, now),
+            pending.may_buy(&[], terms, now),
             Err(PurchaseRefusal::Pending { purchase_id: other })
         );
         assert_eq!(
-            active.may_buy(&[earlier(false, false)], RULE, now),
+            active.may_buy(&[earlier(false, false)], terms, now),
             unfinished
         );
         assert_eq!(
-            active.may_buy(&[earlier(true, false)], RULE, now),
+            active.may_buy(&[earlier(true, false)], terms, now),
             unfinished
         );
-        assert_eq!(active.may_buy(&[earlier(true, true)], RULE, now), Ok(()));
-        let lenient = NextPurchaseRule {
-            certificate: true,
-            review: false,
+        assert_eq!(active.may_buy(&[earlier(true, true)], terms, now), Ok(()));
+        let lenient = PurchaseTerms {
+            next: NextPurchaseRule {
+                certificate: true,
+                review: false,
+            },
+            ..terms
         };
         assert_eq!(
             active.may_buy(&[earlier(true, false)], lenient, now),
@@ -361,8 +449,45 @@ mod tests {
     }
 
     #[test]
+    fn the_next_course_is_bought_in_time_and_within_the_year() {
+        let (active, zone) = (participation(ParticipationState::Active), jakarta());
+        let terms = terms(&zone);
+        let finished = |time: OffsetDateTime| EarlierPurchase {
+            id: Uuid::from_u128(9),
+            certificate_time: Some(time),
+            reviewed: true,
+        };
+        // The later one counts: finished on the 1st at 10:00, and 15 days.
+        let first = datetime!(2026-12-01 03:00 UTC);
+        let earlier = [finished(first), finished(first - Duration::days(20))];
+        let deadline = datetime!(2026-12-16 16:59:59 UTC);
+        let late = deadline + Duration::SECOND;
+        let passed = Err(PurchaseRefusal::NextDeadlinePassed { deadline });
+        let with = |terms| active.may_buy(&earlier, terms, late);
+
+        assert_eq!(active.may_buy(&earlier, terms, deadline), Ok(()));
+        assert_eq!(with(terms), passed);
+        let unlimited = PurchaseTerms {
+            next_days: None,
+            ..terms
+        };
+        assert_eq!(with(unlimited), Ok(()));
+        let freed = |unfreeze_time| PurchaseTerms {
+            unfreeze_time: Some(unfreeze_time),
+            ..terms
+        };
+        assert_eq!(with(freed(first - Duration::DAY)), passed);
+        assert_eq!(with(freed(first + Duration::DAY)), Ok(()));
+        let deadline = DEADLINE + Duration::days(30);
+        assert_eq!(
+            active.may_buy(&earlier, unlimited, deadline + Duration::SECOND),
+            Err(PurchaseRefusal::YearEnded { deadline })
+        );
+    }
+
+    #[test]
     fn a_freeze_gives_back_its_days_and_each_begun_one_in_full() {
-        let zone = TimeZone::find("Asia/Jakarta").unwrap();
+        let zone = jakarta();
         let start = datetime!(2026-12-01 03:00 UTC);
         let day = Duration::DAY;
 

@@ -392,8 +392,8 @@ pub async fn funnel(connection: &mut PgConnection, batch_id: &str) -> Result<Fun
     .fetch_all(&mut *connection)
     .await?;
     let states = sqlx::query!(
-        r#"SELECT count(*) FILTER (WHERE state IN ('ACTIVE', 'COMPLETED')) AS "active!",
-                  count(*) FILTER (WHERE state = 'COMPLETED') AS "completed!",
+        r#"SELECT count(*) FILTER (WHERE coalesce(frozen_from, state) IN ('ACTIVE', 'COMPLETED')) AS "active!",
+                  count(*) FILTER (WHERE coalesce(frozen_from, state) = 'COMPLETED') AS "completed!",
                   count(*) FILTER (WHERE state = 'REVOKED') AS "revoked!"
            FROM participations
            WHERE batch_id = $1"#,

@@ -44,6 +44,7 @@ struct ParticipationRow {
     batch_id: String,
     account_id: Uuid,
     application_id: Uuid,
+    region: String,
     state: String,
     funded: bool,
     first_purchase_deadline: OffsetDateTime,
@@ -70,6 +71,7 @@ impl ParticipationRow {
             batch_id: self.batch_id,
             account_id: self.account_id,
             application_id: self.application_id,
+            region: self.region,
             state: self.state.parse().map_err(undecodable)?,
             funded: self.funded,
             first_purchase_deadline: self.first_purchase_deadline,
@@ -224,8 +226,8 @@ pub async fn find(
 ) -> Result<Option<Participation>, sqlx::Error> {
     let row = sqlx::query_as!(
         ParticipationRow,
-        r#"SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
-                  award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
+        r#"SELECT participation_id, batch_id, account_id, application_id, region, state, funded,
+                  first_purchase_deadline, award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
                   ARRAY(SELECT reason FROM participation_holds AS h
                         WHERE h.participation_id = p.participation_id AND lift_time IS NULL
                         ORDER BY reason) AS "freeze_reasons!"
@@ -245,8 +247,8 @@ pub async fn find_for_update(
 ) -> Result<Option<Participation>, sqlx::Error> {
     let row = sqlx::query_as!(
         ParticipationRow,
-        r#"SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
-                  award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
+        r#"SELECT participation_id, batch_id, account_id, application_id, region, state, funded,
+                  first_purchase_deadline, award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
                   ARRAY(SELECT reason FROM participation_holds AS h
                         WHERE h.participation_id = p.participation_id AND lift_time IS NULL
                         ORDER BY reason) AS "freeze_reasons!"
@@ -270,8 +272,8 @@ pub async fn list_of_batch(
 ) -> Result<Vec<Participation>, sqlx::Error> {
     let rows = sqlx::query_as!(
         ParticipationRow,
-        r#"SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
-                  award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
+        r#"SELECT participation_id, batch_id, account_id, application_id, region, state, funded,
+                  first_purchase_deadline, award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
                   ARRAY(SELECT reason FROM participation_holds AS h
                         WHERE h.participation_id = p.participation_id AND lift_time IS NULL
                         ORDER BY reason) AS "freeze_reasons!"
@@ -300,8 +302,8 @@ pub async fn list_of_account(
 ) -> Result<Vec<Participation>, sqlx::Error> {
     let rows = sqlx::query_as!(
         ParticipationRow,
-        r#"SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
-                  award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
+        r#"SELECT participation_id, batch_id, account_id, application_id, region, state, funded,
+                  first_purchase_deadline, award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
                   ARRAY(SELECT reason FROM participation_holds AS h
                         WHERE h.participation_id = p.participation_id AND lift_time IS NULL
                         ORDER BY reason) AS "freeze_reasons!"
@@ -385,8 +387,8 @@ pub async fn lock_all(
 ) -> Result<Vec<Participation>, sqlx::Error> {
     let rows = sqlx::query_as!(
         ParticipationRow,
-        r#"SELECT participation_id, batch_id, account_id, application_id, state, funded, first_purchase_deadline,
-                  award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
+        r#"SELECT participation_id, batch_id, account_id, application_id, region, state, funded,
+                  first_purchase_deadline, award_time, revoke_time, pending_purchase_id, frozen_from, freeze_time,
                   ARRAY(SELECT reason FROM participation_holds AS h
                         WHERE h.participation_id = p.participation_id AND lift_time IS NULL
                         ORDER BY reason) AS "freeze_reasons!"

@@ -179,7 +179,7 @@ pub async fn list_earlier(
 ) -> Result<Vec<EarlierPurchase>, sqlx::Error> {
     sqlx::query_as!(
         EarlierPurchase,
-        r#"SELECT p.purchase_id AS id, c.certificate_id IS NOT NULL AS "certified!",
+        r#"SELECT p.purchase_id AS id, c.issue_time AS "certificate_time?",
                   r.certificate_id IS NOT NULL AS "reviewed!"
            FROM purchases AS p
            LEFT JOIN certificates AS c USING (purchase_id)

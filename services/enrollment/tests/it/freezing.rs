@@ -77,7 +77,10 @@ impl World {
         Ok(client.freeze_participation(request).await?.into_inner())
     }
 
-    async fn unfreeze(&self, participant: Participant) -> Result<pb::Participation, Status> {
+    pub(crate) async fn unfreeze(
+        &self,
+        participant: Participant,
+    ) -> Result<pb::Participation, Status> {
         let request = pb::UnfreezeParticipationRequest {
             request_id: request_id(),
             name: names::format("participations", participant.id),

@@ -27,6 +27,8 @@ mod sagas;
 mod deadlines;
 mod decisions;
 
+mod year_ends;
+
 mod races;
 
 mod freezing;

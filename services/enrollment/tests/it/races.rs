@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime, macros::datetime};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::world::{Participant, TRUSTEES, World, plan, request_id};
+use crate::world::{Participant, World, plan};
 
 use pb::participation::State;
 
@@ -172,30 +172,8 @@ async fn a_purchase_and_a_freeze_that_meet_leave_it_bought_or_given_back(db: PgP
 #[sqlx::test(migrator = "MIGRATOR")]
 async fn two_schemes_that_award_at_once_make_nobody_a_recipient_twice(db: PgPool) {
     let world = World::start(db).await;
-    world.import(SCHEME_2020).await.unwrap();
     let first = world.open_batch("48", 1_500).await;
-    let request = pb::CreateBatchRequest {
-        request_id: request_id(),
-        batch_id: "9".to_owned(),
-        batch: Some(pb::Batch {
-            scheme: "schemes/prakerja-2020".to_owned(),
-            quota_plan: Some(plan(1_500)),
-            trustees: TRUSTEES.map(str::to_owned).to_vec(),
-            ..pb::Batch::default()
-        }),
-    };
-    let second = world
-        .batches()
-        .create_batch(request)
-        .await
-        .unwrap()
-        .into_inner()
-        .name;
-    let request = pb::OpenBatchRequest {
-        request_id: request_id(),
-        name: second.clone(),
-    };
-    world.batches().open_batch(request).await.unwrap();
+    let second = world.open_batch_of(SCHEME_2020, "9", plan(1_500)).await;
     for _ in 0..3 {
         let accounts = world.applicants(&first, 500).await;
         world.apply_all(&second, &accounts).await;
