@@ -7,7 +7,7 @@ use time::Date;
 
 use crate::storage::snapshots::Hit;
 
-/// What identity tells. Nobody needs it yet: enrollment asks for the facts when it decides.
+/// What identity tells. enrollment asks for the facts when it decides, and again about recipients whom a list names.
 pub const PRODUCER: Producer = Producer {
     service: "identity",
     routes: &[
@@ -25,7 +25,7 @@ pub const PRODUCER: Producer = Producer {
         },
         Route {
             r#type: "bekal.identity.v1.ExclusionsChanged",
-            consumers: &[],
+            consumers: &["enrollment"],
         },
     ],
 };

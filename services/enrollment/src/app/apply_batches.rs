@@ -258,6 +258,7 @@ impl Batches {
                 .collect();
 
         let mut recipients: HashMap<&str, HashSet<Uuid>> = HashMap::new();
+        let mut exemptions: HashMap<&str, HashMap<Uuid, Vec<String>>> = HashMap::new();
         for batch_id in &batch_ids {
             let Some(rules) = known.rules.get(batch_id) else {
                 continue;
@@ -268,6 +269,8 @@ impl Batches {
                 let found =
                     storage::participations::find_recipients(tx, programme, &accounts).await?;
                 recipients.insert(programme, found);
+                let found = storage::exemptions::find(tx, programme, &accounts).await?;
+                exemptions.insert(programme, found);
             }
         }
 
@@ -291,7 +294,11 @@ impl Batches {
             let already = recipients
                 .get(scheme.programme.as_str())
                 .is_some_and(|ids| ids.contains(&call.account_id));
-            let decision = Decision::make(scheme, &rules.groups, person, already, now);
+            let exempt = exemptions
+                .get(scheme.programme.as_str())
+                .and_then(|by_account| by_account.get(&call.account_id))
+                .map_or(&[][..], Vec::as_slice);
+            let decision = Decision::make(scheme, &rules.groups, person, already, exempt, now);
             match self.new_application(call, now) {
                 Some(row) => decided.push(Decided {
                     index,

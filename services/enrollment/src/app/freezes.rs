@@ -1,7 +1,7 @@
 //! The freeze: whoever's facts have changed is decided on again, the entrants are fixed and committed to.
 //!
-//! 1. identity tells whose facts changed since the batch opened, and the awards since then tell who became a recipient.
-//!    Where the newest decision rests on other facts than these, it is made again, a thousand applications in one
+//! 1. identity tells whose facts changed since the batch opened, the awards since then tell who became a recipient, and
+//!    granted appeals whom a rule must not refuse. Where the newest decision does not know that, it is made again, a thousand applications in one
 //!    transaction. An interrupted freeze finds those that it has decided on unchanged, and goes on with the others.
 //! 2. One transaction: the list of entrants, its root, the signed commitment, the state and the event. Before its commit
 //!    nothing is frozen, after it nothing can be changed.
@@ -75,6 +75,7 @@ impl App {
             .await?;
         self.decide_new_recipients(batch_id, &rules, open_time - OVERLAP)
             .await?;
+        self.decide_exempted(batch_id, &rules).await?;
         self.commit_freeze(key, batch_id, &rules.scheme.scheme)
             .await
     }
@@ -156,6 +157,15 @@ impl App {
         Ok(())
     }
 
+    /// Decides again on those whose appeals were granted since.
+    async fn decide_exempted(&self, batch_id: &str, rules: &BatchRules) -> Result<(), Error> {
+        let programme = &rules.scheme.scheme.programme;
+        let mut connection = self.db.acquire().await?;
+        let stale = storage::decisions::list_exempted(&mut connection, batch_id, programme).await?;
+        drop(connection);
+        self.decide_again(batch_id, rules, &stale).await
+    }
+
     async fn decide_again(
         &self,
         batch_id: &str,
@@ -192,11 +202,22 @@ impl App {
         let mut tx = self.db.begin().await?;
         let recipients =
             storage::participations::find_recipients(&mut tx, &scheme.programme, &accounts).await?;
+        let exemptions = storage::exemptions::find(&mut tx, &scheme.programme, &accounts).await?;
         let unknown = PersonFacts::unknown();
         let decide = |stale: &Stale| {
             let person = persons.get(&stale.account_id).unwrap_or(&unknown);
             let already_recipient = recipients.contains(&stale.account_id);
-            let decision = Decision::make(scheme, &rules.groups, person, already_recipient, now);
+            let exempt = exemptions
+                .get(&stale.account_id)
+                .map_or(&[][..], Vec::as_slice);
+            let decision = Decision::make(
+                scheme,
+                &rules.groups,
+                person,
+                already_recipient,
+                exempt,
+                now,
+            );
             (stale.application_id, decision)
         };
         let decisions: Vec<(Uuid, Decision)> = chunk.iter().map(decide).collect();

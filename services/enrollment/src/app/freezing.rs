@@ -88,7 +88,6 @@ impl App {
 
     /// Returns the reasons of the rules that the persons behind marked participations break now.
     async fn broken_rules(&self, marks: &[Recheck]) -> Result<HashMap<Uuid, Vec<String>>, Error> {
-        let now = self.clock.now();
         let mut schemes = HashMap::new();
         let mut connection = self.db.acquire().await?;
         for batch_id in marks
@@ -100,8 +99,11 @@ impl App {
             schemes.insert(batch_id, rules);
         }
         drop(connection);
-        // A day is that of the programme's zone, and ages count by it.
-        let day_of = |mark: &Recheck| schemes[&mark.batch_id].scheme.scheme.time_zone.day_of(now);
+        // Nobody grows out of a programme: the age is that of the day of the application, in the programme's zone.
+        let day_of = |mark: &Recheck| {
+            let scheme = &schemes[&mark.batch_id].scheme.scheme;
+            scheme.time_zone.day_of(mark.apply_time)
+        };
         let mut accounts: HashMap<Day, BTreeSet<Uuid>> = HashMap::new();
         for mark in marks {
             accounts

@@ -34,6 +34,8 @@ pub struct Decision {
     pub facts: Facts,
     /// The reasons of the rules that were broken; empty for the eligible.
     pub refusals: Vec<String>,
+    /// The reasons that are not held against the person, since appeals against them were granted.
+    pub exemptions: Vec<String>,
     /// The region of the first level as the draw's number.
     pub region: u32,
     /// The reserved groups, as bits.
@@ -92,12 +94,14 @@ impl Decision {
         groups: &GroupRules,
         person: &PersonFacts,
         already_recipient: bool,
+        exemptions: &[String],
         now: OffsetDateTime,
     ) -> Decision {
         let facts = person.for_rules(&scheme.fact_kinds, &scheme.fact_defaults, already_recipient);
         Decision {
             rule_set_hash: *scheme.rules.hash(),
-            refusals: scheme.rules.broken_by(&facts),
+            refusals: scheme.rules.refusals(&facts, exemptions),
+            exemptions: exemptions.to_vec(),
             region: person.region_number(),
             groups: groups.bits(&facts),
             household: person.household,
@@ -178,6 +182,7 @@ mod tests {
             &groups,
             person,
             already_recipient,
+            &[],
             datetime!(2026-11-24 10:00 UTC),
         )
     }

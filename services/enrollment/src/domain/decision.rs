@@ -45,6 +45,8 @@ pub struct StoredDecision {
     pub facts_hash: Vec<u8>,
     /// The reasons of the rules that were broken.
     pub refusals: Vec<String>,
+    /// The reasons that were not held against the person.
+    pub exemptions: Vec<String>,
     /// The region of the first level as the draw's number.
     pub region: i64,
     /// The reserved groups, as bits.
@@ -81,7 +83,7 @@ impl fmt::Display for DecisionId {
 impl StoredDecision {
     /// Makes the decision again from its facts and returns the fields that come out otherwise; none when it agrees.
     pub fn replay(&self, scheme: &Scheme, groups: &GroupRules) -> Vec<&'static str> {
-        let refusals = scheme.rules.broken_by(&self.facts);
+        let refusals = scheme.rules.refusals(&self.facts, &self.exemptions);
         let region = match self.facts.get(REGION) {
             Some(FactValue::Text(path)) => first_level(path).parse().unwrap_or(0),
             Some(FactValue::Bool(_) | FactValue::Int(_)) | None => 0_u32,

@@ -248,6 +248,13 @@ impl RuleSet {
         }
     }
 
+    /// Returns the reasons of the rules that the person breaks and is not exempted from.
+    pub fn refusals(&self, facts: &Facts, exemptions: &[String]) -> Vec<String> {
+        let mut reasons = self.broken_by(facts);
+        reasons.retain(|reason| !exemptions.contains(reason));
+        reasons
+    }
+
     /// Returns the texts of a reason.
     pub fn texts(&self, reason: &str) -> BTreeMap<String, String> {
         let rule = self.rules.iter().find(|rule| rule.reason == reason);

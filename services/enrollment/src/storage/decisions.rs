@@ -24,22 +24,22 @@ pub async fn insert_all(
     }
     sqlx::query!(
         "INSERT INTO decisions (application_id, stage, batch_id, eligible, rule_set_hash, facts, facts_hash, refusals,
-                                region, groups, household, facts_change_time, list_snapshots, sex, age_band,
+                                region, groups, household, facts_change_time, list_snapshots, sex, age_band, exemptions,
                                 decide_time)
          SELECT application_id, $1, batch_id, refusals = '', rule_set_hash, facts, facts_hash,
                 string_to_array(refusals, ','), region, groups, household, facts_change_time, list_snapshots, sex,
-                age_band, decide_time
+                age_band, string_to_array(exemptions, ','), decide_time
          FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::jsonb[], $6::bytea[], $7::text[], $8::bigint[],
                      $9::bigint[], $10::bytea[], $11::timestamptz[], $12::jsonb[], $13::smallint[], $14::smallint[],
-                     $15::timestamptz[])
+                     $15::text[], $16::timestamptz[])
               AS new (application_id, batch_id, rule_set_hash, facts, facts_hash, refusals, region, groups, household,
-                      facts_change_time, list_snapshots, sex, age_band, decide_time)
+                      facts_change_time, list_snapshots, sex, age_band, exemptions, decide_time)
          ON CONFLICT (application_id, stage) DO UPDATE
          SET eligible = excluded.eligible, rule_set_hash = excluded.rule_set_hash, facts = excluded.facts,
              facts_hash = excluded.facts_hash, refusals = excluded.refusals, region = excluded.region,
              groups = excluded.groups, household = excluded.household,
              facts_change_time = excluded.facts_change_time, list_snapshots = excluded.list_snapshots,
-             sex = excluded.sex, age_band = excluded.age_band, decide_time = excluded.decide_time",
+             sex = excluded.sex, age_band = excluded.age_band, exemptions = excluded.exemptions, decide_time = excluded.decide_time",
         stage,
         &rows.application_ids,
         &rows.batch_ids,
@@ -54,6 +54,7 @@ pub async fn insert_all(
         &rows.list_snapshots,
         &rows.sexes,
         &rows.age_bands,
+        &rows.exemptions,
         &rows.decide_times,
     )
     .execute(tx)
@@ -76,6 +77,7 @@ struct Rows {
     list_snapshots: Vec<serde_json::Value>,
     sexes: Vec<i16>,
     age_bands: Vec<i16>,
+    exemptions: Vec<String>,
     decide_times: Vec<OffsetDateTime>,
 }
 
@@ -107,6 +109,7 @@ impl Rows {
             .push(serde_json::Value::Object(snapshots.collect()));
         self.sexes.push(i16::from(decision.sex));
         self.age_bands.push(i16::from(decision.age_band));
+        self.exemptions.push(decision.exemptions.join(","));
         self.decide_times.push(decision.time);
         Ok(())
     }
@@ -172,6 +175,29 @@ pub async fn list_new_recipients(
     .await
 }
 
+/// Returns the applications that a rule refused, although an appeal against it was granted since.
+pub async fn list_exempted(
+    connection: &mut PgConnection,
+    batch_id: &str,
+    programme: &str,
+) -> Result<Vec<Stale>, sqlx::Error> {
+    sqlx::query_as!(
+        Stale,
+        r#"SELECT DISTINCT a.application_id, a.account_id, a.create_time AS apply_time
+           FROM exemptions AS e
+           JOIN applications AS a ON a.batch_id = $1 AND a.account_id = e.account_id
+           CROSS JOIN LATERAL (SELECT refusals FROM decisions
+                               WHERE application_id = a.application_id
+                               ORDER BY stage DESC
+                               LIMIT 1) AS d
+           WHERE e.programme = $2 AND e.reason = ANY(d.refusals)"#,
+        batch_id,
+        programme,
+    )
+    .fetch_all(connection)
+    .await
+}
+
 struct DecisionRow {
     application_id: Uuid,
     stage: i16,
@@ -182,6 +208,7 @@ struct DecisionRow {
     facts: serde_json::Value,
     facts_hash: Vec<u8>,
     refusals: Vec<String>,
+    exemptions: Vec<String>,
     region: i64,
     groups: i64,
     facts_change_time: Option<OffsetDateTime>,
@@ -210,6 +237,7 @@ impl DecisionRow {
             facts: serde_json::from_value(self.facts).map_err(undecodable)?,
             facts_hash: self.facts_hash,
             refusals: self.refusals,
+            exemptions: self.exemptions,
             region: self.region,
             groups: self.groups,
             facts_change_time: self.facts_change_time,
@@ -227,7 +255,7 @@ pub async fn find(
     let row = sqlx::query_as!(
         DecisionRow,
         "SELECT d.application_id, stage, d.batch_id, account_id, eligible, rule_set_hash, facts, facts_hash, refusals,
-                region, groups, facts_change_time, list_snapshots, decide_time
+                exemptions, region, groups, facts_change_time, list_snapshots, decide_time
          FROM decisions AS d
          JOIN applications AS a USING (application_id)
          WHERE d.application_id = $1 AND stage = $2",
@@ -249,7 +277,7 @@ pub async fn list_of_batch(
     let rows = sqlx::query_as!(
         DecisionRow,
         "SELECT d.application_id, stage, d.batch_id, account_id, eligible, rule_set_hash, facts, facts_hash, refusals,
-                region, groups, facts_change_time, list_snapshots, decide_time
+                exemptions, region, groups, facts_change_time, list_snapshots, decide_time
          FROM (SELECT application_id, account_id FROM applications
                WHERE batch_id = $1 AND application_id > $2
                ORDER BY application_id

@@ -15,6 +15,8 @@ pub struct Recheck {
     pub account_id: Uuid,
     /// Of which batch.
     pub batch_id: String,
+    /// When the person applied: ages stay those of that day.
+    pub apply_time: OffsetDateTime,
 }
 
 /// Marks the participations of these accounts, and returns how many there are. A mark that stands becomes another one.
@@ -59,9 +61,11 @@ pub async fn claim_due(
              FOR UPDATE SKIP LOCKED)
          UPDATE rechecks AS r
          SET next_attempt_time = $2
-         FROM due, participations AS p
-         WHERE r.participation_id = due.participation_id AND p.participation_id = due.participation_id
-         RETURNING r.participation_id, r.mark_id, p.account_id, p.batch_id",
+         FROM due
+         JOIN participations AS p USING (participation_id)
+         JOIN applications AS a USING (application_id)
+         WHERE r.participation_id = due.participation_id
+         RETURNING r.participation_id, r.mark_id, p.account_id, p.batch_id, a.create_time AS apply_time",
         now,
         lease_end,
         limit,

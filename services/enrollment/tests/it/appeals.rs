@@ -202,6 +202,21 @@ async fn a_refused_decision_can_be_appealed_against_and_the_next_one_knows(db: P
     assert_refused(foreign, Code::PermissionDenied, "NOT_OWNER");
     let expected = HashMap::from([(account, vec!["CIVIL_SERVANT".to_owned()])]);
     assert_eq!(exempted(&world, account).await, expected);
+
+    // The freeze lets the person in, and so does the next batch at once; both decisions can be made again.
+    let frozen = world.frozen(&batch).await;
+    assert_eq!(frozen.commitment.unwrap().entrant_count, 2);
+    let next = world.open_batch("49", 1).await;
+    let application = world.apply(&next, account).await.unwrap();
+    assert_eq!(application.state(), pb::application::State::Accepted);
+    for name in [
+        format!("{}/decisions/2", lodged.application),
+        application.decision.unwrap().name,
+    ] {
+        let request = pb::ReplayDecisionRequest { name };
+        let replay = world.applications().replay_decision(request).await;
+        assert_eq!(replay.unwrap().into_inner().agreed_count, 1);
+    }
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
