@@ -18,6 +18,7 @@ use aws_lc_rs::{
 use sqlx::PgConnection;
 use tests::{cluster::Cluster, process::Service, regions::Regions};
 use time::{Date, Duration, OffsetDateTime, UtcOffset};
+use tokio::task::JoinSet;
 use uuid::{Builder, Uuid};
 
 use crate::{
@@ -71,6 +72,19 @@ struct Region {
     code: String,
     /// The sum of the weights up to and with it.
     end: u64,
+}
+
+/// What a service's tables are filled with.
+#[derive(Clone)]
+enum Fill {
+    /// Accounts, persons and their keys.
+    Persons,
+    /// Applications and the decisions on them.
+    Applications {
+        batch_id: String,
+        /// In hexadecimal digits.
+        rule_set_hash: String,
+    },
 }
 
 /// The keys of identity and enrollment.
@@ -144,12 +158,9 @@ impl Seed {
     /// Registers applicants in identity, all of them verified, with the facts that they have now.
     pub(crate) async fn persons(&self, cluster: &Cluster, all: Range<u64>) -> Result<(), Fault> {
         let tables = ["accounts", "persons", "person_keys"];
-        let seed = self.clone();
-        fill(cluster, Service::Identity, &tables, all, move |part| {
-            let seed = seed.clone();
-            async move |connection: &mut PgConnection| seed.write_persons(connection, part).await
-        })
-        .await
+        let fill = Fill::Persons;
+        self.fill(cluster, Service::Identity, &tables, fill, all)
+            .await
     }
 
     /// Lets applicants apply for a batch, and decides on them by the facts that they had then.
@@ -162,20 +173,55 @@ impl Seed {
         let mut connection = sql::connect(cluster, Service::Enrollment).await?;
         let batch_id = batch.trim_start_matches("batches/").to_owned();
         let query = format!(
-            "SELECT schemes.rule_set_hash::text FROM schemes JOIN batches USING (scheme_id) WHERE batch_id = '{batch_id}'"
+            "SELECT encode(schemes.rule_set_hash, 'hex') FROM schemes JOIN batches USING (scheme_id)
+             WHERE batch_id = '{batch_id}'"
         );
-        let rule_set_hash: String = sql::value(&mut connection, query).await?;
+        let rule_set_hash = sql::value(&mut connection, query).await?;
         let tables = ["applications", "decisions"];
-        let seed = self.clone();
-        fill(cluster, Service::Enrollment, &tables, all, move |part| {
-            let (seed, batch_id) = (seed.clone(), batch_id.clone());
-            let rule_set_hash = rule_set_hash.replace('\\', "\\\\");
-            async move |connection: &mut PgConnection| {
-                seed.write_applications(connection, &batch_id, &rule_set_hash, part)
-                    .await
-            }
-        })
-        .await
+        let fill = Fill::Applications {
+            batch_id,
+            rule_set_hash,
+        };
+        self.fill(cluster, Service::Enrollment, &tables, fill, all)
+            .await
+    }
+
+    /// Fills tables of a service's database, several parts side by side.
+    async fn fill(
+        &self,
+        cluster: &Cluster,
+        service: Service,
+        tables: &[&str],
+        fill: Fill,
+        all: Range<u64>,
+    ) -> Result<(), Fault> {
+        let mut connection = sql::connect(cluster, service).await?;
+        let indexes = Indexes::take_off(&mut connection, tables).await?;
+        let count = (all.end - all.start).div_ceil(WRITERS).max(1);
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            let start = (all.start + writer * count).min(all.end);
+            let part = start..(start + count).min(all.end);
+            let (seed, fill) = (self.clone(), fill.clone());
+            let mut connection = sql::connect(cluster, service).await?;
+            writers.spawn(async move {
+                match fill {
+                    Fill::Persons => seed.write_persons(&mut connection, part).await,
+                    Fill::Applications {
+                        batch_id,
+                        rule_set_hash,
+                    } => {
+                        let hash = &rule_set_hash;
+                        seed.write_applications(&mut connection, &batch_id, hash, part)
+                            .await
+                    }
+                }
+            });
+        }
+        while let Some(written) = writers.join_next().await {
+            written??;
+        }
+        indexes.put_back(&mut connection).await
     }
 
     async fn write_persons(
@@ -183,8 +229,8 @@ impl Seed {
         connection: &mut PgConnection,
         part: Range<u64>,
     ) -> Result<(), Fault> {
-        let time = self.now - VERIFIED_AGO;
         let target = "accounts (id, email, phone, password_hash, state, create_time)";
+        let time = self.now - Duration::days(10);
         sql::copy_rows(connection, target, part.clone(), |row, index| {
             let id = self.account_id(index);
             put(
@@ -193,50 +239,31 @@ impl Seed {
             );
         })
         .await?;
-        // Each person's key seals two columns of one table and is kept in another.
-        let mut keys = Vec::new();
         let target = "persons (account_id, state, submission_number, national_id_hash, sealed_identity, sealed_facts, \
                       household, mismatch_fields, submit_time, verify_time, attempt_count, next_attempt_time)";
         sql::copy_rows(connection, target, part.clone(), |row, index| {
             let person = self.applicant(index, true);
-            let mut key = [0; 32];
-            aws_lc_rs::rand::fill(&mut key).expect("the system gives random bytes");
-            keys.push(key);
-            let own = cipher(&key);
+            let time = self.verify_time(index);
+            let national_id = person.national_id(index);
+            let key = cipher(self.vault.person_key(index).as_ref());
             put(row, format_args!("{}\tVERIFIED\t1\t", person.account_id));
-            put_bytes(
-                row,
-                self.vault
-                    .hash(b"national id", &person.national_id(index))
-                    .as_ref(),
-            );
+            put_bytes(row, self.vault.hash(b"national id", &national_id).as_ref());
             row.push(b'\t');
-            put_bytes(
-                row,
-                &seal(&own, b"identity", &person, person.submission(index)),
-            );
+            let submission = person.submission(index);
+            put_bytes(row, &seal(&key, b"identity", &person, submission));
             row.push(b'\t');
-            put_bytes(row, &seal(&own, b"facts", &person, person.known_facts()));
+            put_bytes(row, &seal(&key, b"facts", &person, person.known_facts()));
             row.push(b'\t');
             put_bytes(row, &person.household);
-            // The version of the facts is the time at which they were verified.
-            let verify_time = if changed(index) { self.now } else { time };
-            put(row, format_args!("\t{{}}\t{time}\t{verify_time}\t0\t\\N\n"));
+            put(row, format_args!("\t{{}}\t{time}\t{time}\t0\t\\N\n"));
         })
         .await?;
         let target = "person_keys (account_id, wrapped_key)";
-        let first = part.start;
         sql::copy_rows(connection, target, part, |row, index| {
             let person = self.applicant(index, true);
-            let place = usize::try_from(index - first).expect("a person has a place in memory");
-            let wrapped = seal(
-                &self.vault.master,
-                b"person key",
-                &person,
-                keys[place].to_vec(),
-            );
+            let key = self.vault.person_key(index).as_ref().to_vec();
             put(row, format_args!("{}\t", person.account_id));
-            put_bytes(row, &wrapped);
+            put_bytes(row, &seal(&self.vault.master, b"person key", &person, key));
             row.push(b'\n');
         })
         .await
@@ -272,7 +299,7 @@ impl Seed {
             let eligible = refusals.is_empty();
             put(
                 row,
-                format_args!("{id}\t1\t{batch_id}\t{eligible}\t{rule_set_hash}\t{facts}\t"),
+                format_args!("{id}\t1\t{batch_id}\t{eligible}\t\\\\x{rule_set_hash}\t{facts}\t"),
             );
             put_bytes(
                 row,
@@ -328,7 +355,7 @@ impl Seed {
             disability: chance.below(50) == 0,
             rural: chance.below(100) < 43,
         };
-        if now && changed(index) {
+        if now && changes(index) {
             if index % 200 == 37 {
                 person.occupation = "CIVIL_SERVANT";
             } else if person.education == SENIOR_SECONDARY {
@@ -338,6 +365,17 @@ impl Seed {
             }
         }
         person
+    }
+
+    /// Returns since when the facts are as they are: most were verified before the batch opened.
+    fn verify_time(&self, index: u64) -> OffsetDateTime {
+        // After the application, and soon enough before the freeze for it to ask.
+        let ago = if changes(index) {
+            Duration::hours(1)
+        } else {
+            VERIFIED_AGO
+        };
+        self.now - ago
     }
 
     fn application_id(&self, index: u64) -> Uuid {
@@ -360,37 +398,6 @@ impl Seed {
         rest[3..].copy_from_slice(&Chance(index).next().to_be_bytes()[1..]);
         Builder::from_unix_timestamp_millis(milliseconds, &rest).into_uuid()
     }
-}
-
-/// Fills tables of a service's database, several parts side by side, and checks what was written.
-async fn fill<W>(
-    cluster: &Cluster,
-    service: Service,
-    tables: &[&str],
-    all: Range<u64>,
-    write: impl Fn(Range<u64>) -> W,
-) -> Result<(), Fault>
-where
-    W: AsyncFnOnce(&mut PgConnection) -> Result<(), Fault>,
-{
-    let mut connection = sql::connect(cluster, service).await?;
-    let indexes = Indexes::take_off(&mut connection, tables).await?;
-    let count = (all.end - all.start).div_ceil(WRITERS).max(1);
-    let parts = (0..WRITERS).map(|part| {
-        let start = (all.start + part * count).min(all.end);
-        write(start..(start + count).min(all.end))
-    });
-    futures::future::try_join_all(parts.map(|write| async move {
-        let mut connection = sql::connect(cluster, service).await?;
-        write(&mut connection).await
-    }))
-    .await?;
-    indexes.put_back(&mut connection).await
-}
-
-/// Says whether an applicant changes after applying.
-fn changed(index: u64) -> bool {
-    index % 100 == 37
 }
 
 // === impl Applicant ===
@@ -485,6 +492,11 @@ impl Vault {
         context.sign()
     }
 
+    /// Returns the key of one person's own.
+    fn person_key(&self, index: u64) -> hmac::Tag {
+        self.hash(b"load", &index.to_string())
+    }
+
     /// Returns the name under which an account stands in a batch's public list.
     fn pseudonym(&self, batch: &str, account_id: Uuid) -> [u8; 16] {
         let mut context = hmac::Context::with_key(&self.pseudonym);
@@ -519,6 +531,11 @@ fn bytes_of(digits: &str) -> Option<Vec<u8>> {
     pairs
         .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
         .collect()
+}
+
+/// Says whether an applicant's facts change after the application.
+fn changes(index: u64) -> bool {
+    index % 100 == 37
 }
 
 /// Households of one, two, three, four and five members, again and again.

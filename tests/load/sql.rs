@@ -123,7 +123,7 @@ pub(crate) async fn copy_rows(
     connection: &mut PgConnection,
     target: &str,
     indexes: impl Iterator<Item = u64>,
-    mut write: impl FnMut(&mut Vec<u8>, u64),
+    write: impl Fn(&mut Vec<u8>, u64),
 ) -> Result<(), Fault> {
     let statement = format!("COPY {target} FROM STDIN");
     let mut copy = connection.copy_in_raw(&statement).await?;
