@@ -6,12 +6,12 @@ use std::{convert::Infallible, time::Duration};
 
 use http::Request;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     body::Body,
     server::NamedService,
     service::{Routes, RoutesBuilder},
+    transport::server::TcpIncoming,
 };
 use tower::Service;
 
@@ -121,12 +121,12 @@ impl Server {
         let mut transport = tonic::transport::Server::builder()
             .max_connection_age(CONNECTION_AGE_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .tcp_nodelay(true)
             .layer(self.gate);
         let serving = transport
             .add_routes(self.routes.routes())
             .serve_with_incoming_shutdown(
-                TcpListenerStream::new(listener),
+                // An answer is two writes: without it, the second waits for the acknowledgement of the first.
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
                 draining.clone().cancelled_owned(),
             );
         tokio::pin!(serving);

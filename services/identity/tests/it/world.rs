@@ -106,7 +106,7 @@ impl World {
         let clock =
             Clock::fixed_at(time::OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000));
         let registry = Registry::start().await;
-        World::replica(db, registry, clock, TOKEN_KEY, &[]).await
+        World::replica(db, registry, clock, IdFormat::Indonesia, TOKEN_KEY, &[]).await
     }
 
     /// Starts another identity on the same database, registry and clock.

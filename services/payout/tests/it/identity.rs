@@ -72,6 +72,15 @@ impl PersonService for Identity {
         Err(Status::unimplemented("payout never asks"))
     }
 
+    type StreamFactChangesStream = tokio_stream::Empty<Result<pb::FactChanges, Status>>;
+
+    async fn stream_fact_changes(
+        &self,
+        _request: Request<pb::StreamFactChangesRequest>,
+    ) -> Result<Response<Self::StreamFactChangesStream>, Status> {
+        Err(Status::unimplemented("payout never asks"))
+    }
+
     async fn batch_get_facts(
         &self,
         _request: Request<pb::BatchGetFactsRequest>,
