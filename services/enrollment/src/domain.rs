@@ -14,6 +14,7 @@ pub mod quota;
 pub mod application;
 pub mod award;
 pub mod decision;
+pub mod draft;
 
 pub mod appeal;
 pub mod participation;

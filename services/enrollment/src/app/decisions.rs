@@ -5,9 +5,14 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{App, rules::BatchRules};
+use super::{App, batches::get, rules::BatchRules};
 use crate::{
-    domain::decision::{DecisionId, StoredDecision},
+    domain::{
+        decision::{DecisionId, StoredDecision},
+        draft::DraftReplay,
+        scheme::Scheme,
+        scheme_file,
+    },
     error::Error,
     storage,
 };
@@ -36,6 +41,18 @@ pub struct Replay {
     pub agreed: i64,
     /// Those that did not since the last report, with the fields that differ.
     pub differences: Vec<(DecisionId, Vec<&'static str>)>,
+}
+
+/// Where the reports on a draft go.
+pub type DraftReplays = mpsc::Sender<Result<DraftReplay, Error>>;
+
+/// A draft of a scheme that is to be applied to a batch.
+pub struct Draft {
+    app: App,
+    batch_id: String,
+    /// The names of the batch's reserved groups.
+    groups: Vec<String>,
+    scheme: Arc<Scheme>,
 }
 
 /// Where the reports go. The receiver is gone when the caller has left.
@@ -96,6 +113,25 @@ impl App {
         drop(replays.send(Ok(total)).await);
     }
 
+    /// Reads a draft that is to be applied to a batch, or says what is wrong with it.
+    pub async fn open_draft(
+        &self,
+        batch_id: String,
+        file_name: &str,
+        content: &str,
+    ) -> Result<Draft, Error> {
+        let scheme = Arc::new(scheme_file::parse(file_name, content)?);
+        let mut connection = self.db.acquire().await?;
+        let batch = get(&mut connection, &batch_id).await?;
+        let groups = batch.quota_plan.reserved_groups.into_iter();
+        Ok(Draft {
+            app: self.clone(),
+            batch_id,
+            groups: groups.map(|group| group.name).collect(),
+            scheme,
+        })
+    }
+
     async fn replay_page(
         &self,
         batch_id: &str,
@@ -112,6 +148,57 @@ impl App {
         };
         let rules = Arc::clone(rules);
         let work = tokio::task::spawn_blocking(move || replay(&rules, &decisions));
+        let replay = work.await.map_err(|_| Error::Broken("a replay panicked"))?;
+        Ok(Some((last, replay)))
+    }
+}
+
+impl Draft {
+    /// Applies the draft to the newest decision on each application, page by page, with a report after each; what fails is
+    /// the last report.
+    pub async fn replay(self, replays: DraftReplays) {
+        let (mut so_far, mut after) = (DraftReplay::default(), Uuid::nil());
+        loop {
+            match self.page(so_far.clone(), after).await {
+                Ok(None) => break,
+                Ok(Some((last, replay))) => (after, so_far) = (last, replay),
+                // The caller may be gone by now; then nobody misses the error.
+                Err(error) => return drop(replays.send(Err(error)).await),
+            }
+            let progress = DraftReplay {
+                total: so_far.total,
+                ..DraftReplay::default()
+            };
+            if replays.send(Ok(progress)).await.is_err() {
+                return;
+            }
+        }
+        drop(replays.send(Ok(so_far)).await);
+    }
+
+    async fn page(
+        &self,
+        mut so_far: DraftReplay,
+        after: Uuid,
+    ) -> Result<Option<(Uuid, DraftReplay)>, Error> {
+        let mut connection = self.app.db.acquire().await?;
+        let decisions =
+            storage::decisions::list_of_batch(&mut connection, &self.batch_id, after, REPLAY_PAGE)
+                .await?;
+        drop(connection);
+        let Some(last) = decisions.last().map(|decision| decision.id.application_id) else {
+            return Ok(None);
+        };
+        let (scheme, groups) = (Arc::clone(&self.scheme), self.groups.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            // They come by application and stage: the last of each application is the newest.
+            for of_one in decisions.chunk_by(|a, b| a.id.application_id == b.id.application_id) {
+                if let Some(newest) = of_one.last() {
+                    so_far.add(&scheme, &groups, newest);
+                }
+            }
+            so_far
+        });
         let replay = work.await.map_err(|_| Error::Broken("a replay panicked"))?;
         Ok(Some((last, replay)))
     }

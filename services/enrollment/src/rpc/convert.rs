@@ -211,16 +211,26 @@ pub(super) fn import_scheme(
         request,
     );
     let key = reader.key(&request.request_id);
-    let is_name = (1..=200).contains(&request.file_name.len())
-        && !request.file_name.contains(char::is_control);
-    reader.check(
+    scheme_text(&mut reader.violations, &request.file_name, &request.content);
+    reader.finish(key)
+}
+
+pub(super) fn replay_draft(request: &pb::ReplayDraftRequest) -> Result<String, Refusal> {
+    let mut violations = Violations::new();
+    let batch_id = chosen_name(&mut violations, "batch", &request.batch, "batches");
+    scheme_text(&mut violations, &request.file_name, &request.content);
+    violations.finish(batch_id)
+}
+
+fn scheme_text(violations: &mut Violations, file_name: &str, content: &str) {
+    let is_name = (1..=200).contains(&file_name.len()) && !file_name.contains(char::is_control);
+    violations.check(
         is_name,
         "file_name",
         "is not 1 to 200 bytes of printable text",
     );
-    let fits = (1..=CONTENT_BYTES_MAX).contains(&request.content.len());
-    reader.check(fits, "content", "is not 1 byte to 1 MiB long");
-    reader.finish(key)
+    let fits = (1..=CONTENT_BYTES_MAX).contains(&content.len());
+    violations.check(fits, "content", "is not 1 byte to 1 MiB long");
 }
 
 pub(super) fn create_batch(

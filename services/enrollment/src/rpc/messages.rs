@@ -18,6 +18,7 @@ use crate::{
         campaign::{Campaign, Voucher, VoucherState},
         completion::{Certificate, Evidence, Review},
         decision::{DecisionId, RuleOutcome},
+        draft::{DraftReplay, Shift},
         participation::{Participation, ParticipationState},
         purchase::{Purchase, PurchaseState},
         quota::{QuotaPlan, RegionRule},
@@ -394,6 +395,32 @@ impl From<Replay> for pb::DecisionReplay {
             replayed_count: replay.replayed,
             agreed_count: replay.agreed,
             differences: replay.differences.into_iter().map(difference).collect(),
+        }
+    }
+}
+
+impl From<Shift> for pb::Shift {
+    fn from(shift: Shift) -> pb::Shift {
+        pb::Shift {
+            application_count: shift.applications,
+            eligible_count: shift.eligible,
+            gained_count: shift.gained,
+            lost_count: shift.lost,
+        }
+    }
+}
+
+impl From<DraftReplay> for pb::DraftReplay {
+    fn from(replay: DraftReplay) -> pb::DraftReplay {
+        let stratum = |(stratum, shift): (String, Shift)| pb::StratumShift {
+            stratum,
+            shift: Some(shift.into()),
+        };
+        pb::DraftReplay {
+            total: Some(replay.total.into()),
+            strata: replay.strata.into_iter().map(stratum).collect(),
+            lost_by_reason: replay.lost_by_reason,
+            gained_by_reason: replay.gained_by_reason,
         }
     }
 }

@@ -1,13 +1,21 @@
 //! `SchemeService`.
 
-use chassis::{auth::Principal, paging::PageRequest};
+use chassis::{auth::Principal, paging::PageRequest, task};
+use futures::{StreamExt, stream::BoxStream};
 use proto::enrollment::v1::{self as pb, scheme_service_server::SchemeService};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{Rpc, convert, status};
 
+/// How many reports may wait for a slow caller.
+const REPLAYS_AHEAD: usize = 4;
+
 #[tonic::async_trait]
 impl SchemeService for Rpc {
+    type ReplayDraftStream = BoxStream<'static, Result<pb::DraftReplay, Status>>;
+
     async fn import_scheme(
         &self,
         request: Request<pb::ImportSchemeRequest>,
@@ -45,5 +53,23 @@ impl SchemeService for Rpc {
             schemes: schemes.iter().map(|scheme| (&**scheme).into()).collect(),
             next_page_token,
         }))
+    }
+
+    async fn replay_draft(
+        &self,
+        request: Request<pb::ReplayDraftRequest>,
+    ) -> Result<Response<Self::ReplayDraftStream>, Status> {
+        let batch_id = convert::replay_draft(request.get_ref())?;
+        let asked = request.into_inner();
+        let draft = self
+            .app
+            .open_draft(batch_id, &asked.file_name, &asked.content)
+            .await
+            .map_err(status)?;
+        let (replays, received) = mpsc::channel(REPLAYS_AHEAD);
+        task::spawn("replay-draft", draft.replay(replays));
+        let answers = ReceiverStream::new(received)
+            .map(|replay| replay.map(pb::DraftReplay::from).map_err(status));
+        Ok(Response::new(answers.boxed()))
     }
 }

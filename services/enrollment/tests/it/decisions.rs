@@ -7,12 +7,12 @@ use proto::{
     identity::v1::{Fact, PersonFacts, fact},
 };
 use sqlx::PgPool;
-use tonic::Code;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::{
     peers::{int, person, person_with, text},
-    world::World,
+    world::{SCHEME_2023, World},
 };
 
 async fn replay(world: &World, batch: &str) -> pb::DecisionReplay {
@@ -212,4 +212,67 @@ async fn a_decision_is_asked_for_by_its_name(db: PgPool) {
     };
     let unknown = world.applications().replay_decisions(request).await;
     assert_eq!(unknown.map(|_| ()).unwrap_err().code(), Code::NotFound);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_draft_tells_who_would_gain_and_lose_and_writes_nothing(db: PgPool) {
+    let world = World::start(db).await;
+    let batch = world.open_batch("48", 10).await;
+    for (occupation, age, count) in [("FARMER", 30, 6), ("FARMER", 60, 3), ("STUDENT", 30, 2)] {
+        for _ in 0..count {
+            let account = Uuid::now_v7();
+            let mut somebody = person_with(text("occupation", occupation));
+            somebody.facts.retain(|fact| fact.name != "age_years");
+            somebody.facts.push(int("age_years", age));
+            world.peers.add_person(account, somebody);
+            world.apply(&batch, account).await.unwrap();
+        }
+    }
+    world.frozen(&batch).await;
+    let before = stored(&world).await;
+    // A younger programme, which takes students in.
+    let content = SCHEME_2023
+        .replace("age_years <= 64", "age_years <= 40")
+        .replace("occupation != 'STUDENT'", "true");
+    assert_ne!(content, SCHEME_2023);
+
+    let replay = draft(&world, &batch, &content).await.unwrap();
+
+    let shift = replay.total.unwrap();
+    assert_eq!((shift.application_count, shift.eligible_count), (11, 9));
+    assert_eq!((shift.gained_count, shift.lost_count), (2, 3));
+    assert_eq!(replay.lost_by_reason["AGE_OUT_OF_RANGE"], 3);
+    assert_eq!(replay.gained_by_reason["STUDENT"], 2);
+    assert_eq!(replay.strata[0].stratum, "regions/32");
+    assert_eq!(replay.strata[0].shift, Some(shift));
+    assert_eq!(stored(&world).await, before);
+
+    let wrong = draft(&world, &batch, "name = 1").await;
+    assert_eq!(wrong.unwrap_err().code(), Code::InvalidArgument);
+}
+
+async fn draft(world: &World, batch: &str, content: &str) -> Result<pb::DraftReplay, Status> {
+    let request = pb::ReplayDraftRequest {
+        batch: batch.to_owned(),
+        file_name: "draft.toml".to_owned(),
+        content: content.to_owned(),
+    };
+    let mut reports = world.schemes().replay_draft(request).await?.into_inner();
+    let mut last = pb::DraftReplay::default();
+    while let Some(report) = reports.message().await? {
+        last = report;
+    }
+    Ok(last)
+}
+
+/// How much is stored of schemes, decisions and events.
+async fn stored(world: &World) -> (i64, i64, i64) {
+    let row = sqlx::query!(
+        r#"SELECT (SELECT count(*) FROM schemes) AS "schemes!", (SELECT count(*) FROM decisions) AS "decisions!",
+                  (SELECT count(*) FROM outbox) AS "events!""#
+    )
+    .fetch_one(&world.db)
+    .await
+    .unwrap();
+    (row.schemes, row.decisions, row.events)
 }
