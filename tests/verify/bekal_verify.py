@@ -10,6 +10,7 @@ import hmac
 import json
 import struct
 import sys
+from collections import namedtuple
 
 import bls12_381
 
@@ -31,6 +32,7 @@ QUICKNET = (
     1692803367,
     3,
 )
+Entrant = namedtuple("Entrant", "pseudonym region groups apply_order sex age_band prior token")
 NOT_DRAWN, HOUSEHOLD_LIMIT, GENERAL, REGION, GROUP = 0, 1, 2, 3, 0x80
 
 
@@ -396,7 +398,7 @@ def draw(commitment, randomness, entrants):
 
     def walk(free, total, stratum_of, code):
         """Gives `total` places; `free` counts them by stratum."""
-        for pseudonym, region, groups, prior, token in order:
+        for pseudonym, region, groups, _, _, _, prior, token in order:
             if total == 0:
                 break
             stratum = stratum_of(region, groups)
@@ -452,23 +454,22 @@ class Bundle:
         return raw, commitment, self.take(32, "signature"), self.take(64, "signature")
 
     def entrants(self, commitment):
-        """Returns the entrants as (pseudonym, region, groups, prior, token) and their leaf hashes."""
-        entrants, leaves, last = [], [], None
+        """Returns the entrants and their leaf hashes."""
+        entrants, leaves, last = [], [], b""
         group_bits = len(commitment["plan"]["groups"])
         for index in range(commitment["count"]):
-            record = self.take(26, "entrants")
-            pseudonym, region, groups, prior, flag = struct.unpack(">16sIIBB", record)
-            malformed = Invalid("ENTRANT_MALFORMED", f"entrant {index} is malformed")
-            if flag > 1:
-                raise malformed
-            token = self.take(16, "entrants") if flag else None
-            if groups >> group_bits or (token is None and prior):
-                raise malformed
-            if last is not None and pseudonym <= last:
+            record = self.take(27, "entrants")
+            pseudonym, region, groups, apply_order, sex_age, household = struct.unpack(">16sIIBBB", record)
+            token = self.take(16, "entrants") if household else None
+            sex, age_band = divmod(sex_age, 16)
+            if groups >> group_bits or apply_order > 99 or sex > 2:
+                raise Invalid("ENTRANT_MALFORMED", f"entrant {index} is malformed")
+            if pseudonym <= last:
                 raise Invalid("ENTRANT_ORDER", f"entrant {index} does not come after the one before")
             last = pseudonym
-            entrants.append((pseudonym, region, groups, prior, token))
-            leaves.append(sha256(b"\x00bekal/leaf/1", record, token or b""))
+            prior = household - 1 if household else 0
+            entrants.append(Entrant(pseudonym, region, groups, apply_order, sex, age_band, prior, token))
+            leaves.append(sha256(b"\x00bekal/row/1", record, token or b""))
         return entrants, leaves
 
     def randomness(self, commitment):

@@ -4,6 +4,7 @@
 mod reader;
 mod writer;
 
+pub(crate) use self::reader::Records;
 pub use self::{reader::BundleReader, writer::BundleWriter};
 
 pub(crate) const MAGIC: &[u8; 16] = b"bekal/bundle/1\r\n";

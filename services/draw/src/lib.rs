@@ -4,6 +4,8 @@
 
 mod codec;
 mod error;
+mod parallel;
+mod sha256;
 
 mod entrant;
 mod inclusion;
@@ -32,7 +34,7 @@ pub use self::{
     commit_reveal::{CommitReveal, TRUSTEES_MAX, Trustee, secret_commitment},
     commitment::{COMMITMENT_BYTES_MAX, Commitment, ENTRANTS_MAX, SignedCommitment},
     drand::{DrandChain, DrandRound, LEAD_SECONDS_MIN, QUICKNET},
-    entrant::Entrant,
+    entrant::{Covariates, Entrant},
     error::Invalid,
     inclusion::{InclusionProof, ProofBuilder},
     lottery::draw,

@@ -1,12 +1,12 @@
 //! The draw itself: from a commitment, its randomness and the entrants to the outcome of each.
 
-use std::thread;
+use std::{panic::resume_unwind, thread};
 
 use crate::{
     Invalid,
     commitment::Commitment,
     entrant::{Entrant, Sequence},
-    merkle::{Hash, entrants_root},
+    merkle::entrants_root,
     outcome::Outcome,
     places::give_places,
     randomness::Randomness,
@@ -34,38 +34,32 @@ pub fn draw(
             found: sequence.count(),
         });
     }
-    let (outcomes, root) = outcomes_and_root(commitment, randomness, entrants, threads);
-    if root == commitment.root {
-        Ok(outcomes)
-    } else {
-        Err(Invalid::RootMismatch)
+    // Giving places is one long walk on one thread: the root fills the others meanwhile.
+    let (outcomes, root) = thread::scope(|scope| {
+        let root = scope.spawn(|| entrants_root(entrants, threads));
+        let outcomes = draw_checked(commitment, randomness, entrants, threads);
+        (outcomes, root.join())
+    });
+    match root {
+        Ok(root) if root == commitment.root => Ok(outcomes),
+        Ok(_) => Err(Invalid::RootMismatch),
+        Err(panic) => resume_unwind(panic),
     }
 }
 
-/// Draws among entrants whose order and count were checked, and computes their root side by side.
-pub(crate) fn outcomes_and_root(
+/// Draws among entrants that were checked to be those of the commitment.
+pub(crate) fn draw_checked(
     commitment: &Commitment,
     randomness: &Randomness,
     entrants: &[Entrant],
     threads: usize,
-) -> (Vec<Outcome>, Hash) {
-    let mut root = Hash::default();
-    let outcomes = thread::scope(|scope| {
-        let mut compute_root = || root = entrants_root(entrants, threads);
-        if threads < 2 {
-            compute_root();
-        } else {
-            scope.spawn(compute_root);
-        }
-        // Giving places is one long walk on one thread: the root fills the other meanwhile.
-        let ranking = Ranking::new(randomness, &commitment.root, &commitment.batch);
-        let order = ranking.order(entrants, threads);
-        give_places(
-            &commitment.plan,
-            commitment.household_limit,
-            entrants,
-            &order,
-        )
-    });
-    (outcomes, root)
+) -> Vec<Outcome> {
+    let ranking = Ranking::new(randomness, &commitment.root, &commitment.batch);
+    let order = ranking.order(entrants, threads);
+    give_places(
+        &commitment.plan,
+        commitment.household_limit,
+        entrants,
+        &order,
+    )
 }

@@ -1,22 +1,25 @@
 //! The RFC 6962 Merkle tree over SHA-256: a streaming root in O(log n) memory, and the root of a list on
 //! several threads. Leaves and inner nodes have different prefixes, so that neither passes for the other.
 
-use std::thread;
-
 use sha2::{Digest, Sha256};
 
 use crate::{
     Invalid,
-    entrant::{Entrant, Sequence},
+    entrant::{Entrant, HEAD_BYTES, LEAF_DOMAIN, Sequence, TOKEN_BYTES},
+    parallel,
+    sha256::{BLOCK_BYTES, State, last_block},
 };
 
 /// A SHA-256 value.
 pub type Hash = [u8; 32];
 
+/// Leaves per unit of work; a power of two, so that every full block is a subtree of its own.
+pub(crate) const BLOCK_LEAVES: usize = 4096;
+
 const LEAF_PREFIX: u8 = 0x00;
 const NODE_PREFIX: u8 = 0x01;
-/// Leaves per unit of work; a power of two, so that every full block is a subtree of its own.
-const BLOCK_LEAVES: usize = 4096;
+/// Bytes of an entrant's leaf with its prefix, before the record.
+const RECORD_AT: usize = 1 + LEAF_DOMAIN.len();
 
 /// Returns the hash of a leaf.
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
@@ -27,12 +30,46 @@ pub fn leaf_hash(leaf: &[u8]) -> Hash {
         .into()
 }
 
+/// Returns the hash of the leaf that holds an entrant's record.
+pub(crate) fn record_hash(record: &[u8]) -> Hash {
+    const _: () = assert!(RECORD_AT + HEAD_BYTES + TOKEN_BYTES < BLOCK_BYTES - 8);
+    let mut message = [LEAF_PREFIX; RECORD_AT + HEAD_BYTES + TOKEN_BYTES];
+    message[1..RECORD_AT].copy_from_slice(LEAF_DOMAIN);
+    message[RECORD_AT..][..record.len()].copy_from_slice(record);
+    let length = RECORD_AT + record.len();
+    State::new()
+        .update(&[last_block(&message[..length], 0)])
+        .to_hash()
+}
+
 /// Returns the hash of an inner node.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    let mut bytes = [NODE_PREFIX; 65];
-    bytes[1..33].copy_from_slice(left);
-    bytes[33..].copy_from_slice(right);
-    Sha256::digest(bytes).into()
+    let mut first = [NODE_PREFIX; BLOCK_BYTES];
+    first[1..33].copy_from_slice(left);
+    first[33..].copy_from_slice(&right[..31]);
+    State::new()
+        .update(&[first, last_block(&right[31..], 1)])
+        .to_hash()
+}
+
+/// Returns the root of a tree by its leaf hashes, which it overwrites; pairing level by level gives the same tree
+/// as splitting at powers of two.
+pub(crate) fn subtree_root(nodes: &mut [Hash]) -> Hash {
+    let mut size = nodes.len();
+    while size > 1 {
+        for i in 0..size / 2 {
+            nodes[i] = node_hash(&nodes[2 * i], &nodes[2 * i + 1]);
+        }
+        if size % 2 == 1 {
+            nodes[size / 2] = nodes[size - 1];
+        }
+        size = size.div_ceil(2);
+    }
+    nodes.first().copied().unwrap_or_else(empty_root)
+}
+
+fn empty_root() -> Hash {
+    Sha256::digest([]).into()
 }
 
 /// Computes the root of leaves that arrive one by one.
@@ -75,7 +112,7 @@ impl RootBuilder {
             .rev()
             .copied()
             .reduce(|right, left| node_hash(&left, &right))
-            .unwrap_or_else(|| Sha256::digest([]).into())
+            .unwrap_or_else(empty_root)
     }
 }
 
@@ -84,6 +121,7 @@ impl RootBuilder {
 pub struct EntrantsRoot {
     sequence: Sequence,
     tree: RootBuilder,
+    record: Vec<u8>,
 }
 
 impl EntrantsRoot {
@@ -92,6 +130,7 @@ impl EntrantsRoot {
         Self {
             sequence: Sequence::new(group_count),
             tree: RootBuilder::new(),
+            record: Vec::new(),
         }
     }
 
@@ -101,7 +140,9 @@ impl EntrantsRoot {
     /// Refuses a malformed entrant, and one that does not come strictly after the one before.
     pub fn push(&mut self, entrant: &Entrant) -> Result<(), Invalid> {
         self.sequence.accept(entrant)?;
-        self.tree.push(leaf_hash(&entrant.leaf()));
+        self.record.clear();
+        entrant.write_record(&mut self.record);
+        self.tree.push(record_hash(&self.record));
         Ok(())
     }
 
@@ -118,38 +159,28 @@ impl EntrantsRoot {
 
 /// Computes the root of a whole list on up to `threads` threads; their number never changes the root.
 pub fn entrants_root(entrants: &[Entrant], threads: usize) -> Hash {
-    let block_count = entrants.len().div_ceil(BLOCK_LEAVES);
-    let blocks_per_thread = block_count.div_ceil(threads.max(1)).max(1);
-    let mut block_roots = vec![Hash::default(); block_count];
-    thread::scope(|scope| {
-        let shares = entrants
-            .chunks(blocks_per_thread * BLOCK_LEAVES)
-            .zip(block_roots.chunks_mut(blocks_per_thread));
-        for (share, roots) in shares {
-            scope.spawn(move || {
-                for (block, root) in share.chunks(BLOCK_LEAVES).zip(roots) {
-                    *root = block_root(block);
-                }
-            });
-        }
-    });
-    // The split point of a larger tree is a multiple of the block size: blocks join like leaves.
+    let blocks = entrants.chunks(BLOCK_LEAVES);
+    let mut block_roots = vec![Hash::default(); blocks.len()];
+    let block_root = |(block, root): (&[Entrant], &mut Hash)| {
+        let mut record = Vec::with_capacity(HEAD_BYTES + TOKEN_BYTES);
+        let record_hash_of = |entrant: &Entrant| {
+            record.clear();
+            entrant.write_record(&mut record);
+            record_hash(&record)
+        };
+        let mut leaves: Vec<Hash> = block.iter().map(record_hash_of).collect();
+        *root = subtree_root(&mut leaves);
+    };
+    parallel::for_each(blocks.zip(&mut block_roots), threads, block_root, || ());
+    root_of_blocks(block_roots)
+}
+
+/// Returns the root of a tree by the roots of its blocks: the split point of a larger tree is a multiple of the block
+/// size, so that blocks join like leaves.
+pub(crate) fn root_of_blocks(block_roots: impl IntoIterator<Item = Hash>) -> Hash {
     let mut tree = RootBuilder::new();
     for root in block_roots {
         tree.push(root);
-    }
-    tree.root()
-}
-
-fn block_root(entrants: &[Entrant]) -> Hash {
-    let mut tree = RootBuilder::new();
-    let mut leaf = Vec::new();
-    for entrant in entrants {
-        leaf.clear();
-        leaf.push(LEAF_PREFIX);
-        leaf.extend_from_slice(crate::entrant::LEAF_DOMAIN);
-        entrant.write_record(&mut leaf);
-        tree.push(Sha256::digest(&leaf).into());
     }
     tree.root()
 }
@@ -208,10 +239,7 @@ pub(crate) mod tests {
             let entrants: Vec<Entrant> = (0..u128::try_from(count).unwrap())
                 .map(|i| Entrant {
                     pseudonym: i.to_be_bytes(),
-                    region: 0,
-                    groups: 0,
-                    household: None,
-                    household_prior: 0,
+                    ..Entrant::default()
                 })
                 .collect();
             let mut streamed = EntrantsRoot::new(0);

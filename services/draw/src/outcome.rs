@@ -96,7 +96,12 @@ impl ResultHash {
 
     /// Adds the outcome of the next entrant.
     pub(crate) fn push(&mut self, outcome: &Outcome) {
-        self.0.update(outcome.to_record());
+        self.push_records(&outcome.to_record());
+    }
+
+    /// Adds the records of the next outcomes.
+    pub(crate) fn push_records(&mut self, records: &[u8]) {
+        self.0.update(records);
     }
 
     /// Returns the hash.

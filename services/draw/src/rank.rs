@@ -3,37 +3,47 @@
 
 use std::thread;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
-use crate::{entrant::Entrant, merkle::Hash, randomness::Randomness};
+use crate::{
+    entrant::Entrant,
+    merkle::{BLOCK_LEAVES, Hash},
+    parallel,
+    randomness::Randomness,
+    sha256::{BLOCK_BYTES, State, last_block},
+};
 
 /// The low 32 bits of a sorted item hold the entrant's position, the rest is the front of his key.
 const KEY_MASK: u128 = !0xffff_ffff;
+const INNER_PAD: u8 = 0x36;
+const OUTER_PAD: u8 = 0x5c;
 
 /// Computes the rank keys of one draw.
 #[derive(Clone)]
 pub struct Ranking {
-    mac: Hmac<Sha256>,
+    // Invariant: HMAC's two hashers (RFC 2104), each after the block that holds the key.
+    inner: State,
+    outer: State,
 }
 
 impl Ranking {
     /// Returns the ranking of a draw.
     pub fn new(randomness: &Randomness, root: &Hash, batch: &str) -> Self {
         let key = [randomness.as_bytes(), &root[..], batch.as_bytes()].concat();
+        let mut block = [0; BLOCK_BYTES];
+        // The key is longer than a block, since a batch has a name: HMAC takes its hash.
+        block[..32].copy_from_slice(&Sha256::digest(key));
+        let keyed = |pad| State::new().update(&[block.map(|byte| byte ^ pad)]);
         Self {
-            mac: Hmac::new_from_slice(&key).expect("HMAC takes keys of any length"),
+            inner: keyed(INNER_PAD),
+            outer: keyed(OUTER_PAD),
         }
     }
 
     /// Returns the rank key of an entrant.
     pub fn key(&self, pseudonym: &[u8; 16]) -> Hash {
-        self.mac
-            .clone()
-            .chain_update(pseudonym)
-            .finalize()
-            .into_bytes()
-            .into()
+        let inner = self.inner.update(&[last_block(pseudonym, 1)]).to_hash();
+        self.outer.update(&[last_block(&inner, 1)]).to_hash()
     }
 
     /// Returns the positions of the entrants in rank order. The number of threads never changes the order.
@@ -42,22 +52,17 @@ impl Ranking {
     }
 
     fn order_by_masked_key(&self, entrants: &[Entrant], threads: usize, mask: u128) -> Vec<u32> {
-        let threads = threads.max(1);
-        let share = entrants.len().div_ceil(threads).max(1);
         let mut items = vec![0_u128; entrants.len()];
-        thread::scope(|scope| {
-            let shares = items.chunks_mut(share).zip(entrants.chunks(share)).zip(0..);
-            for ((items, entrants), nth) in shares {
-                scope.spawn(move || {
-                    for ((item, entrant), position) in
-                        items.iter_mut().zip(entrants).zip(nth * share..)
-                    {
-                        let position = u128::try_from(position).unwrap_or(u128::MAX);
-                        *item = self.front(entrant) & mask | position;
-                    }
-                });
+        let blocks = items
+            .chunks_mut(BLOCK_LEAVES)
+            .zip(entrants.chunks(BLOCK_LEAVES))
+            .zip((0_u128..).step_by(BLOCK_LEAVES));
+        let fill = |((items, entrants), first): ((&mut [u128], &[Entrant]), u128)| {
+            for ((item, entrant), position) in items.iter_mut().zip(entrants).zip(first..) {
+                *item = self.front(entrant) & mask | position;
             }
-        });
+        };
+        parallel::for_each(blocks, threads, fill, || ());
         sort(&mut items, threads);
         self.settle_ties(&mut items, entrants);
         items.into_iter().map(position).collect()
@@ -109,6 +114,8 @@ fn sort(items: &mut [u128], threads: usize) {
 
 #[cfg(test)]
 mod tests {
+    use hmac::{Hmac, KeyInit, Mac};
+
     use super::*;
     use crate::codec::hex;
 
@@ -119,10 +126,7 @@ mod tests {
     fn entrants(count: u32) -> Vec<Entrant> {
         let entrant = |i: u32| Entrant {
             pseudonym: u128::from(i).to_be_bytes(),
-            region: 0,
-            groups: 0,
-            household: None,
-            household_prior: 0,
+            ..Entrant::default()
         };
         (0..count).map(entrant).collect()
     }
@@ -133,6 +137,23 @@ mod tests {
             hex(&ranking().key(b"0123456789abcdef")),
             "4f759a4610ac8fe65769b29bbbc2dc8797fbb5bc6383e6730b43b8bc05528086"
         );
+    }
+
+    #[test]
+    fn a_key_is_the_hmac_of_any_implementation_for_names_of_any_length() {
+        for length in [1, 10, 63, 64, 65, 200] {
+            let batch = "b".repeat(length);
+            let ranking = Ranking::new(&Randomness([1; 32]), &[2; 32], &batch);
+            let key = [&[1; 32][..], &[2; 32], batch.as_bytes()].concat();
+            let mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+
+            let expected = mac.chain_update(b"0123456789abcdef").finalize();
+
+            assert_eq!(
+                ranking.key(b"0123456789abcdef")[..],
+                expected.into_bytes()[..]
+            );
+        }
     }
 
     #[test]

@@ -5,20 +5,21 @@ use std::io::Read;
 
 use crate::{
     Invalid,
-    bundle::BundleReader,
+    bundle::{BundleReader, Records},
     commitment::SignedCommitment,
-    entrant::Entrant,
+    entrant::{Entrant, Sequence},
     inclusion::{InclusionProof, ProofBuilder},
-    lottery::outcomes_and_root,
-    merkle::{Hash, entrants_root, leaf_hash},
-    outcome::{Outcome, ResultHash, Verdict},
+    lottery::draw_checked,
+    merkle::{BLOCK_LEAVES, Hash, RootBuilder, leaf_hash, record_hash, subtree_root},
+    outcome::{OUTCOME_BYTES, Outcome, ResultHash, Verdict},
+    parallel,
     randomness::{Randomness, Reveal},
     receipt::SignedReceipt,
     signature::PublicKey,
 };
 
-/// Room reserved before the first entrant is seen: a forged count must not claim memory.
-const ENTRANTS_RESERVED: usize = 1 << 16;
+/// Blocks that are read while as many before them are checked: some megabytes.
+const ROUND_BLOCKS: usize = 16;
 
 /// A bundle whose every part was checked.
 #[derive(Debug, Clone)]
@@ -68,37 +69,15 @@ pub fn verify(
     signed.verify(expected)?;
     let commitment = &signed.commitment;
 
-    let mut entrants = Vec::with_capacity(ENTRANTS_RESERVED);
-    while let Some(entrant) = bundle.entrant()? {
-        entrants.push(entrant);
-    }
-
-    let revealed = bundle.reveal().and_then(|reveal| {
-        let randomness = commitment.source.randomness(&commitment.batch, &reveal)?;
-        Ok((reveal, randomness))
-    });
-    let (reveal, randomness) = match revealed {
-        Ok(revealed) => revealed,
-        // A fault in the list comes before one in the reveal.
-        Err(_) if entrants_root(&entrants, threads) != commitment.root => {
-            return Err(Invalid::RootMismatch);
-        }
-        Err(invalid) => return Err(invalid),
-    };
-    let (outcomes, root) = outcomes_and_root(commitment, &randomness, &entrants, threads);
+    let (entrants, root) = read_entrants(&mut bundle, threads)?;
     if root != commitment.root {
         return Err(Invalid::RootMismatch);
     }
-
+    let reveal = bundle.reveal()?;
+    let randomness = commitment.source.randomness(&commitment.batch, &reveal)?;
+    let outcomes = draw_checked(commitment, &randomness, &entrants, threads);
     let mut result = ResultHash::new(&commitment.batch, &randomness);
-    for (entrant, outcome) in entrants.iter().zip(&outcomes) {
-        if bundle.outcome_record()? != outcome.to_record() {
-            return Err(Invalid::ResultMismatch {
-                pseudonym: entrant.pseudonym,
-            });
-        }
-        result.push(outcome);
-    }
+    check_outcomes(&mut bundle, &entrants, &outcomes, &mut result)?;
     let result_hash = result.finish();
     if bundle.finish()? != result_hash {
         return Err(Invalid::ResultHashMismatch);
@@ -111,6 +90,108 @@ pub fn verify(
         outcomes,
         result_hash,
     })
+}
+
+/// Reads all entrants, checks each, and returns them with their root. Of several faults the first in the list counts.
+fn read_entrants(
+    bundle: &mut BundleReader<impl Read>,
+    threads: usize,
+) -> Result<(Vec<Entrant>, Hash), Invalid> {
+    let group_count = bundle.signed_commitment().commitment.plan.groups().len();
+    let mut entrants = Vec::new();
+    let mut tree = RootBuilder::new();
+    let mut last = None;
+    let mut round: [Records; ROUND_BLOCKS] = Default::default();
+    let mut next_round: [Records; ROUND_BLOCKS] = Default::default();
+    let mut read = read_round(bundle, &mut round);
+    loop {
+        let mut first = entrants.len();
+        // A round at a time: a forged count must not claim memory.
+        entrants.resize(
+            first + round.iter().map(Records::count).sum::<usize>(),
+            Entrant::default(),
+        );
+        let mut roots: [Result<Hash, Invalid>; ROUND_BLOCKS] =
+            [const { Ok([0; 32]) }; ROUND_BLOCKS];
+        let blocks = round
+            .iter()
+            .zip(entrants[first..].chunks_mut(BLOCK_LEAVES))
+            .zip(&mut roots)
+            .map(|((records, entrants), root)| {
+                let sequence = Sequence::after(last, first as u64, group_count);
+                last = records.last_pseudonym();
+                first += records.count();
+                (records, entrants, sequence, root)
+            });
+        let check = |(records, entrants, sequence, root): (&Records, &mut [Entrant], _, &mut _)| {
+            *root = check_block(records, entrants, sequence);
+        };
+        let next_read = parallel::for_each(blocks, threads, check, || {
+            read_round(bundle, &mut next_round)
+        });
+        for (records, root) in round.iter().zip(roots) {
+            if records.count() > 0 {
+                tree.push(root?);
+            }
+        }
+        read?;
+        if round[0].count() == 0 {
+            return Ok((entrants, tree.root()));
+        }
+        (read, round, next_round) = (next_read, next_round, round);
+    }
+}
+
+fn read_round(bundle: &mut BundleReader<impl Read>, round: &mut [Records]) -> Result<(), Invalid> {
+    round.iter_mut().for_each(Records::clear);
+    round
+        .iter_mut()
+        .try_for_each(|records| bundle.records(records))
+}
+
+/// Decodes a block of records into its slots, and returns the root of the block's subtree.
+fn check_block(
+    records: &Records,
+    entrants: &mut [Entrant],
+    mut sequence: Sequence,
+) -> Result<Hash, Invalid> {
+    let mut rest = records.bytes();
+    let mut leaves = Vec::with_capacity(BLOCK_LEAVES);
+    for slot in entrants {
+        let (entrant, after) = sequence.accept_record(rest)?;
+        leaves.push(record_hash(&rest[..rest.len() - after.len()]));
+        (*slot, rest) = (entrant, after);
+    }
+    Ok(subtree_root(&mut leaves))
+}
+
+/// Compares the published outcomes with the drawn ones and hashes them.
+fn check_outcomes(
+    bundle: &mut BundleReader<impl Read>,
+    entrants: &[Entrant],
+    outcomes: &[Outcome],
+    result: &mut ResultHash,
+) -> Result<(), Invalid> {
+    let mut published = Vec::new();
+    for (entrants, outcomes) in entrants
+        .chunks(BLOCK_LEAVES)
+        .zip(outcomes.chunks(BLOCK_LEAVES))
+    {
+        bundle.outcome_records(outcomes.len(), &mut published)?;
+        let (published, _) = published.as_chunks::<OUTCOME_BYTES>();
+        for ((entrant, outcome), published) in entrants.iter().zip(outcomes).zip(published) {
+            if outcome.to_record() != *published {
+                return Err(Invalid::ResultMismatch {
+                    pseudonym: entrant.pseudonym,
+                });
+            }
+        }
+        if published.len() < outcomes.len() {
+            return Err(Invalid::Truncated { section: "result" });
+        }
+        result.push_records(published.as_flattened());
+    }
+    Ok(())
 }
 
 impl VerifiedDraw {

@@ -1,33 +1,50 @@
 //! Reads a bundle in order, section by section, with bounded memory. It checks form and order; what the
 //! sections say is checked in `verify`.
 
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 
 use super::MAGIC;
 use crate::{
     Invalid,
     commitment::{COMMITMENT_BYTES_MAX, Commitment, SignedCommitment},
-    entrant::{Entrant, HEAD_BYTES, Sequence, TOKEN_BYTES},
-    merkle::Hash,
+    entrant::{Entrant, HEAD_BYTES, Sequence, TOKEN_BYTES, record_bytes},
+    merkle::{BLOCK_LEAVES, Hash},
     outcome::{OUTCOME_BYTES, Outcome},
     randomness::Reveal,
     signature::PublicKey,
 };
 
-/// Reads a bundle from any reader; wrap files in a `BufReader`.
+/// Half of a core's second-level cache: what was read is copied out of it once more.
+const BUFFER_BYTES: usize = 256 * 1024;
+const RECORD_BYTES_MAX: usize = HEAD_BYTES + TOKEN_BYTES;
+
+/// Reads a bundle from any reader, in large pieces.
 #[derive(Debug)]
 pub struct BundleReader<R> {
-    input: R,
+    input: BufReader<R>,
     signed: SignedCommitment,
     sequence: Sequence,
+    entrants_left: u64,
 }
+
+/// Whole records of consecutive entrants as they stand in the file.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    bytes: Vec<u8>,
+    count: usize,
+    /// Where the last one begins.
+    last: usize,
+}
+
+// === impl BundleReader ===
 
 impl<R: Read> BundleReader<R> {
     /// Reads the header, without checking the signature.
     ///
     /// # Errors
     /// Refuses files of another kind, and a commitment that is malformed or too long.
-    pub fn new(mut input: R) -> Result<Self, Invalid> {
+    pub fn new(input: R) -> Result<Self, Invalid> {
+        let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
         let mut magic = [0; MAGIC.len()];
         match read_exact(&mut input, &mut magic, "magic") {
             Err(Invalid::Truncated { .. }) => return Err(Invalid::NotABundle),
@@ -52,6 +69,7 @@ impl<R: Read> BundleReader<R> {
         let sequence = Sequence::new(signed.commitment.plan.groups().len());
         Ok(Self {
             input,
+            entrants_left: signed.commitment.entrant_count,
             signed,
             sequence,
         })
@@ -67,19 +85,47 @@ impl<R: Read> BundleReader<R> {
     /// # Errors
     /// Refuses a malformed entrant and one out of order.
     pub fn entrant(&mut self) -> Result<Option<Entrant>, Invalid> {
-        let index = self.sequence.count();
-        if index == self.signed.commitment.entrant_count {
+        if self.entrants_left == 0 {
             return Ok(None);
         }
-        let head: [u8; HEAD_BYTES] = read_array(&mut self.input, "entrants")?;
-        let (mut entrant, in_household) =
-            Entrant::from_head(&head).ok_or(Invalid::EntrantMalformed { index })?;
-        if in_household {
-            let token: [u8; TOKEN_BYTES] = read_array(&mut self.input, "entrants")?;
-            entrant.household = Some(token);
-        }
-        self.sequence.accept(&entrant)?;
+        let mut record = [0; RECORD_BYTES_MAX];
+        let record = self.record(&mut record)?;
+        self.entrants_left -= 1;
+        let (entrant, _) = self.sequence.accept_record(record)?;
         Ok(Some(entrant))
+    }
+
+    /// Reads the next block of records, unchecked; it is empty after the last.
+    ///
+    /// # Errors
+    /// Refuses a record that is not whole; then `records` holds those before it.
+    pub(crate) fn records(&mut self, records: &mut Records) -> Result<(), Invalid> {
+        let block = self.entrants_left.min(BLOCK_LEAVES as u64);
+        for _ in 0..block {
+            if records.take(self.input.buffer()) {
+                self.input.consume(records.bytes.len() - records.last);
+            } else {
+                // It lies across the end of the buffer, which is filled again on the way.
+                let mut record = [0; RECORD_BYTES_MAX];
+                records.take(self.record(&mut record)?);
+            }
+        }
+        self.entrants_left -= block;
+        Ok(())
+    }
+
+    fn record<'a>(&mut self, record: &'a mut [u8; RECORD_BYTES_MAX]) -> Result<&'a [u8], Invalid> {
+        let (head, token) = record.split_at_mut(HEAD_BYTES);
+        read_exact(&mut self.input, head, "entrants")?;
+        let in_household = head[HEAD_BYTES - 1] != 0;
+        if in_household {
+            read_exact(&mut self.input, token, "entrants")?;
+        }
+        Ok(if in_household {
+            record
+        } else {
+            &record[..HEAD_BYTES]
+        })
     }
 
     /// Reads the reveal, after all entrants.
@@ -100,15 +146,22 @@ impl<R: Read> BundleReader<R> {
     /// Refuses an unknown code.
     pub fn outcome(&mut self) -> Result<Outcome, Invalid> {
         let problem = "has an unknown code";
-        Outcome::from_record(self.outcome_record()?).ok_or(Invalid::Malformed {
+        Outcome::from_record(read_array(&mut self.input, "result")?).ok_or(Invalid::Malformed {
             field: "result",
             problem,
         })
     }
 
-    /// Reads the bytes of the next outcome, after the reveal.
-    pub(crate) fn outcome_record(&mut self) -> Result<[u8; OUTCOME_BYTES], Invalid> {
-        read_array(&mut self.input, "result")
+    /// Reads the bytes of the next `count` outcomes, after the reveal; fewer if the file ends among them.
+    pub(crate) fn outcome_records(
+        &mut self,
+        count: usize,
+        records: &mut Vec<u8>,
+    ) -> Result<(), Invalid> {
+        records.clear();
+        let bytes = (count * OUTCOME_BYTES) as u64;
+        self.input.by_ref().take(bytes).read_to_end(records)?;
+        Ok(())
     }
 
     /// Reads the hash of the result, after all outcomes, and makes sure that nothing follows.
@@ -122,6 +175,38 @@ impl<R: Read> BundleReader<R> {
             Err(error) => Err(error),
             Ok(_) => Err(Invalid::TrailingBytes),
         }
+    }
+}
+
+// === impl Records ===
+
+impl Records {
+    /// Copies the first record of `bytes`; tells whether it was whole.
+    fn take(&mut self, bytes: &[u8]) -> bool {
+        let Some(length) = record_bytes(bytes) else {
+            return false;
+        };
+        self.last = self.bytes.len();
+        self.bytes.extend_from_slice(&bytes[..length]);
+        self.count += 1;
+        true
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn last_pseudonym(&self) -> Option<[u8; 16]> {
+        self.bytes.get(self.last..)?.first_chunk().copied()
     }
 }
 

@@ -13,13 +13,7 @@ const FIRST_GROUP: Verdict = Verdict::Won(Stratum::Group(0));
 const SECOND_GROUP: Verdict = Verdict::Won(Stratum::Group(1));
 
 fn someone() -> Entrant {
-    Entrant {
-        pseudonym: [0; 16],
-        region: 0,
-        groups: 0,
-        household: None,
-        household_prior: 0,
-    }
+    Entrant::default()
 }
 
 fn from_region(region: u32) -> Entrant {

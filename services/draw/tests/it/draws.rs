@@ -4,9 +4,10 @@ use std::num::{NonZeroU8, NonZeroU32};
 
 use blst::min_sig::SecretKey;
 use draw::{
-    BundleWriter, CommitReveal, Commitment, DrandChain, DrandRound, Entrant, EntrantsRoot, Group,
-    Outcome, QuotaPlan, Randomness, RandomnessSource, RegionPlaces, RegionWeight, Regions,
-    RemainderRule, Reveal, SignedCommitment, SigningKey, Trustee, secret_commitment,
+    BundleWriter, CommitReveal, Commitment, Covariates, DrandChain, DrandRound, Entrant,
+    EntrantsRoot, Group, Outcome, QuotaPlan, Randomness, RandomnessSource, RegionPlaces,
+    RegionWeight, Regions, RemainderRule, Reveal, SignedCommitment, SigningKey, Trustee,
+    secret_commitment,
 };
 use sha2::{Digest, Sha256};
 
@@ -34,6 +35,11 @@ pub(crate) fn a_small_draw() -> Draw {
         groups: u32::from(number.is_multiple_of(5)) | u32::from(number.is_multiple_of(4)) << 1,
         household: (!number.is_multiple_of(3)).then_some([number % 2; 16]),
         household_prior: u8::from(!number.is_multiple_of(3) && number % 2 == 1),
+        covariates: Covariates {
+            apply_order: number * 8,
+            sex: number % 3,
+            age_band: number % 7,
+        },
     };
     let weight = |region, weight, floor| RegionWeight {
         region,
@@ -87,7 +93,7 @@ pub(crate) fn a_made_up_draw(seed: u64) -> Draw {
     let places = 40 + random.below(30);
     let group_bits = (1 << groups.len()) - 1;
     let entrants = (0..random.below(150)).map(|i| {
-        let household = u8::try_from(random.below(60)).expect("below 60");
+        let household = random.byte_below(60);
         let in_household = household < 40;
         Entrant {
             pseudonym: (u128::from(i) << 64 | u128::from(random.below(u32::MAX))).to_be_bytes(),
@@ -95,15 +101,35 @@ pub(crate) fn a_made_up_draw(seed: u64) -> Draw {
             groups: random.below(16) & group_bits,
             household: in_household.then_some([household; 16]),
             household_prior: if in_household { household % 3 } else { 0 },
+            covariates: Covariates {
+                apply_order: random.byte_below(100),
+                sex: random.byte_below(3),
+                age_band: random.byte_below(16),
+            },
         }
     });
     let entrants = entrants.collect();
-    let limit = u8::try_from(random.below(4)).expect("below 4");
+    let limit = random.byte_below(4);
     Draw::new(
         QuotaPlan::new(places, groups, regions, rule).expect("places suffice"),
         entrants,
         limit,
     )
+}
+
+/// More entrants than are read at a time, without households, so that records have one length.
+pub(crate) fn a_long_draw() -> Draw {
+    let entrant = |number: u32| Entrant {
+        pseudonym: (u128::from(number) << 96).to_be_bytes(),
+        covariates: Covariates {
+            apply_order: u8::try_from(number % 100).expect("below 100"),
+            ..Covariates::default()
+        },
+        ..Entrant::default()
+    };
+    let plan = QuotaPlan::new(7000, Vec::new(), Regions::None, RemainderRule::General)
+        .expect("the plan adds up");
+    Draw::new(plan, (0..70_000).map(entrant).collect(), 0)
 }
 
 pub(crate) fn group(name: &str, places: u32) -> Group {
@@ -238,6 +264,10 @@ impl Draw {
 struct Random(u64);
 
 impl Random {
+    fn byte_below(&mut self, bound: u32) -> u8 {
+        u8::try_from(self.below(bound)).expect("below an 8-bit bound")
+    }
+
     fn below(&mut self, bound: u32) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -3,11 +3,11 @@
 use draw::{Commitment, Invalid, Outcome, QuotaPlan, Regions, RemainderRule, Verdict, verify};
 
 use crate::{
-    draws::{Draw, a_small_draw, reveal},
+    draws::{Draw, a_long_draw, a_small_draw, reveal},
     verifiers::{Scratch, python, rust},
 };
 
-const ENTRANT_BYTES: usize = 26;
+const ENTRANT_BYTES: usize = 27;
 const TOKEN_BYTES: usize = 16;
 /// Kind, length, number of trustees, two secrets with their marks, the fallback's mark.
 const REVEAL_BYTES: usize = 1 + 2 + 1 + 2 * SECRET_BYTES + 1;
@@ -48,7 +48,8 @@ pub(crate) fn layout(draw: &Draw) -> Layout {
     }
 }
 
-pub(crate) fn both_name(fault: &str, bundle: &[u8], reason: &str) {
+/// The command, the library on several numbers of threads, and the other verifier.
+pub(crate) fn all_name(fault: &str, bundle: &[u8], reason: &str) {
     let file = Scratch::new(&format!("fault-{}", fault.replace(' ', "-")), bundle);
     for verifier in [rust, python] {
         let answer = verifier(&[file.path()]);
@@ -58,6 +59,10 @@ pub(crate) fn both_name(fault: &str, bundle: &[u8], reason: &str) {
             "{fault}: {}",
             answer.json
         );
+    }
+    for threads in [1, 2, 8] {
+        let refused = verify(bundle, None, threads).map_err(|invalid| invalid.reason());
+        assert_eq!(refused.err(), Some(reason), "{fault}: {threads} threads");
     }
 }
 
@@ -95,14 +100,11 @@ fn a_changed_byte_is_named_by_its_part() {
         ("region", at.entrants + 19, "ROOT_MISMATCH"),
         ("groups", at.entrants + 23, "ROOT_MISMATCH"),
         ("unknown group", at.entrants + 20, "ENTRANT_MALFORMED"),
-        (
-            "prior without household",
-            at.entrants + 24,
-            "ENTRANT_MALFORMED",
-        ),
+        ("order of application", at.entrants + 24, "ROOT_MISMATCH"),
+        ("age band", at.entrants + 25, "ROOT_MISMATCH"),
         (
             "household prior",
-            at.entrants + ENTRANT_BYTES + 24,
+            at.entrants + ENTRANT_BYTES + 26,
             "ROOT_MISMATCH",
         ),
         (
@@ -122,7 +124,7 @@ fn a_changed_byte_is_named_by_its_part() {
         ("result hash", at.hash, "RESULT_HASH_MISMATCH"),
     ];
     for (fault, offset, reason) in cases {
-        both_name(fault, &flipped(&bundle, offset), reason);
+        all_name(fault, &flipped(&bundle, offset), reason);
     }
 }
 
@@ -134,14 +136,111 @@ fn entrants_out_of_order_repeated_or_swapped_are_named() {
 
     let mut disordered = bundle.clone();
     disordered[at.entrants] = 0xff;
-    both_name("order", &disordered, "ENTRANT_ORDER");
+    all_name("order", &disordered, "ENTRANT_ORDER");
     let mut repeated = bundle.clone();
     let second = at.entrants + ENTRANT_BYTES;
     repeated.copy_within(at.entrants..at.entrants + 16, second);
-    both_name("repeat", &repeated, "ENTRANT_ORDER");
-    let mut flag = bundle.clone();
-    flag[at.entrants + 25] = 2;
-    both_name("flag", &flag, "ENTRANT_MALFORMED");
+    all_name("repeat", &repeated, "ENTRANT_ORDER");
+}
+
+#[test]
+fn covariates_outside_their_ranges_are_named() {
+    let draw = a_small_draw();
+    let at = layout(&draw);
+    let cases = [
+        ("percentile 99", 24, 99, "ROOT_MISMATCH"),
+        ("percentile 100", 24, 100, "ENTRANT_MALFORMED"),
+        ("male of the last age band", 25, 0x2f, "ROOT_MISMATCH"),
+        ("sex 3", 25, 0x30, "ENTRANT_MALFORMED"),
+    ];
+    for (fault, offset, value, reason) in cases {
+        let mut bundle = draw.bundle();
+        bundle[at.entrants + offset] = value;
+        all_name(fault, &bundle, reason);
+    }
+}
+
+#[test]
+fn a_household_added_or_dropped_shifts_what_follows() {
+    let draw = a_small_draw();
+    let at = layout(&draw);
+
+    let mut added = draw.bundle();
+    added[at.entrants + 26] = 1;
+    all_name("household added", &added, "ENTRANT_MALFORMED");
+    let mut dropped = draw.bundle();
+    dropped[at.entrants + ENTRANT_BYTES + 26] = 0;
+    all_name("household dropped", &dropped, "ENTRANT_MALFORMED");
+}
+
+#[test]
+fn the_first_fault_of_a_long_list_is_named_whoever_finds_it() {
+    let draw = a_long_draw();
+    let at = layout(&draw);
+    let bundle = draw.bundle();
+    // Without households records have one length. The list is read in rounds of 65,536 entrants, by blocks of 4,096.
+    let record = |index: usize| at.entrants + index * ENTRANT_BYTES;
+    let disordered = |index| (record(index), 0xff);
+    let malformed = |index| (record(index) + 24, 100);
+    let cases = [
+        (
+            "one block",
+            [disordered(5000), malformed(6000)],
+            "ENTRANT_ORDER",
+            5001,
+        ),
+        (
+            "two blocks",
+            [malformed(20_000), disordered(3000)],
+            "ENTRANT_ORDER",
+            3001,
+        ),
+        (
+            "block borders",
+            [disordered(4095), malformed(4097)],
+            "ENTRANT_ORDER",
+            4096,
+        ),
+        (
+            "two rounds",
+            [malformed(65_535), malformed(65_536)],
+            "ENTRANT_MALFORMED",
+            65_535,
+        ),
+        (
+            "round borders",
+            [disordered(65_535), malformed(65_537)],
+            "ENTRANT_ORDER",
+            65_536,
+        ),
+    ];
+    for (faults, changes, reason, index) in cases {
+        let mut changed = bundle.clone();
+        for (offset, value) in changes {
+            changed[offset] = value;
+        }
+        // The end is cut off as well: that fault comes later.
+        changed.truncate(record(66_000) + 1);
+
+        for threads in [1, 2, 8] {
+            let detail = verify(&changed[..], None, threads).unwrap_err();
+            assert_eq!(detail.reason(), reason, "{faults}");
+            assert!(
+                detail.to_string().contains(&format!("entrant {index} ")),
+                "{faults}: {detail}"
+            );
+        }
+        all_name(faults, &changed, reason);
+    }
+    all_name("long list cut", &bundle[..record(66_000) + 1], "TRUNCATED");
+    let mut root = bundle.clone();
+    root[record(66_000) + 25] ^= 1;
+    all_name("long list changed", &root, "ROOT_MISMATCH");
+    let mut outcome = bundle;
+    outcome[at.hash - 1] = 1;
+    outcome.truncate(at.hash);
+    all_name("long result changed", &outcome, "RESULT_MISMATCH");
+    all_name("long result cut", &outcome[..at.hash - 1], "TRUNCATED");
 }
 
 #[test]
@@ -153,12 +252,12 @@ fn secrets_missing_or_swapped_are_named() {
     let mut swapped = bundle.clone();
     let secrets = at.reveal + 4;
     swapped[secrets..secrets + 2 * SECRET_BYTES].rotate_left(SECRET_BYTES);
-    both_name("swapped secrets", &swapped, "REVEAL_MISMATCH");
+    all_name("swapped secrets", &swapped, "REVEAL_MISMATCH");
     let mut missing = bundle.clone();
     missing.drain(secrets..secrets + SECRET_BYTES);
     missing[at.reveal + 2] = 1 + 33 + 1;
     missing[at.reveal + 3] = 1;
-    both_name("missing secret", &missing, "REVEAL_COUNT");
+    all_name("missing secret", &missing, "REVEAL_COUNT");
 }
 
 #[test]
@@ -167,7 +266,7 @@ fn cuts_and_additions_are_named() {
     let at = layout(&draw);
     let bundle = draw.bundle();
 
-    both_name("empty", &[], "NOT_A_BUNDLE");
+    all_name("empty", &[], "NOT_A_BUNDLE");
     let cuts = [
         ("commitment", 30),
         ("signature", at.signature + 1),
@@ -177,9 +276,9 @@ fn cuts_and_additions_are_named() {
         ("hash", at.end - 1),
     ];
     for (section, length) in cuts {
-        both_name(&format!("cut {section}"), &bundle[..length], "TRUNCATED");
+        all_name(&format!("cut {section}"), &bundle[..length], "TRUNCATED");
     }
-    both_name("addition", &[&bundle[..], b"\n"].concat(), "TRAILING_BYTES");
+    all_name("addition", &[&bundle[..], b"\n"].concat(), "TRAILING_BYTES");
 }
 
 #[test]
@@ -196,7 +295,7 @@ fn a_signed_commitment_to_something_else_is_named() {
         root: [0; 32],
         ..small.commitment.clone()
     });
-    both_name(
+    all_name(
         "signed root",
         &other_root.bundle_with(&outcomes),
         "ROOT_MISMATCH",
@@ -214,7 +313,7 @@ fn a_signed_commitment_to_something_else_is_named() {
             .collect(),
         ..other_plan
     };
-    both_name(
+    all_name(
         "signed plan",
         &without_groups.bundle_with(&outcomes),
         "ROOT_MISMATCH",
@@ -223,7 +322,7 @@ fn a_signed_commitment_to_something_else_is_named() {
         household_limit: None,
         ..small.commitment.clone()
     });
-    both_name(
+    all_name(
         "signed limit",
         &unlimited.bundle_with(&outcomes),
         "RESULT_MISMATCH",
@@ -237,7 +336,7 @@ fn a_forged_win_is_named() {
     let loser = outcomes.iter().position(|outcome| !outcome.won()).unwrap();
     outcomes[loser].verdict = Verdict::Won(draw::Stratum::General);
 
-    both_name(
+    all_name(
         "forged win",
         &draw.bundle_with(&outcomes),
         "RESULT_MISMATCH",

@@ -8,9 +8,9 @@ use crate::{
 };
 
 const GOLDEN: &str = include_str!("golden-bundle.hex");
-const RESULT_HASH: &str = "744cc14e5c048aecf2c5f7e9f5a2e6bb915b30ef5055eedba4325afebc4e0685";
+const RESULT_HASH: &str = "bcf9bdb62e6a0ce9e80d722f60293674cd62a577041a53e01c1cd45780887bd8";
 const DRAND_GOLDEN: &str = include_str!("golden-drand-bundle.hex");
-const DRAND_RESULT_HASH: &str = "e17158efba500119be84d7f5e06f6737dcdc61870150403e930c623df4b84f41";
+const DRAND_RESULT_HASH: &str = "337e258f77da0d76ba35ebaff1f1364d8e7f7d2c3784b13b08c9a887e09964bc";
 
 fn digits(golden: &str) -> String {
     golden

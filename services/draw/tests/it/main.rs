@@ -5,5 +5,4 @@ mod faults;
 mod golden;
 mod randomness;
 mod receipts;
-mod scale;
 mod verifiers;

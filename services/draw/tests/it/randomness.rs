@@ -6,7 +6,7 @@ use draw::{DrandRound, QUICKNET, RandomnessSource, Reveal};
 
 use crate::{
     draws::{Draw, a_drand_draw, a_small_draw, beacon_round, beacon_signature, secrets, trustees},
-    faults::{both_name, layout},
+    faults::{all_name, layout},
     verifiers::{Scratch, python, rust},
 };
 
@@ -151,11 +151,11 @@ fn a_signature_that_is_not_the_rounds_is_named() {
         ("not compressed", [0; 48]),
     ] {
         let forged = with_reveal(&draw, DRAND, &signature);
-        both_name(fault, &forged, "BEACON_SIGNATURE_INVALID");
+        all_name(fault, &forged, "BEACON_SIGNATURE_INVALID");
     }
     let draw = a_drand_draw();
     let another = with_reveal(&draw, DRAND, &beacon_signature(3_333_336));
-    both_name("another round", &another, "BEACON_SIGNATURE_INVALID");
+    all_name("another round", &another, "BEACON_SIGNATURE_INVALID");
 }
 
 #[test]
@@ -163,15 +163,15 @@ fn a_reveal_of_another_form_than_the_source_is_named() {
     let drand = a_drand_draw();
     let small = a_small_draw();
     let secret = with_reveal(&drand, 1, &[1, 0, 0]);
-    both_name("secret for a beacon", &secret, "MALFORMED");
+    all_name("secret for a beacon", &secret, "MALFORMED");
     let signature = with_reveal(&small, DRAND, &[0; 48]);
-    both_name("beacon for secrets", &signature, "MALFORMED");
+    all_name("beacon for secrets", &signature, "MALFORMED");
     let unknown = with_reveal(&drand, 3, &[0; 48]);
-    both_name("unknown kind", &unknown, "UNSUPPORTED_SOURCE");
+    all_name("unknown kind", &unknown, "UNSUPPORTED_SOURCE");
     let long = with_reveal(&drand, DRAND, &[0; 49]);
-    both_name("long signature", &long, "MALFORMED");
+    all_name("long signature", &long, "MALFORMED");
     let short = with_reveal(&small, 1, &[2, 0]);
-    both_name("short reveal", &short, "MALFORMED");
+    all_name("short reveal", &short, "MALFORMED");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_missed_quorum_and_a_fallback_out_of_place_are_named() {
             "REVEAL_COUNT",
         ),
     ] {
-        both_name(fault, &with_reveal(draw, 1, &body), reason);
+        all_name(fault, &with_reveal(draw, 1, &body), reason);
     }
 }
 
@@ -294,7 +294,7 @@ fn a_source_that_could_be_known_or_cannot_be_is_named() {
         ),
     ];
     for (fault, draw, offset, bytes, reason) in cases {
-        both_name(fault, &with_source(draw, offset, bytes), reason);
+        all_name(fault, &with_source(draw, offset, bytes), reason);
     }
 }
 
