@@ -8,9 +8,10 @@ Exit code 0: valid; 1: not valid, the reason is named; 64: wrong use.
 import hashlib
 import hmac
 import json
+import math
 import struct
 import sys
-from collections import namedtuple
+from collections import Counter, namedtuple
 
 import bls12_381
 
@@ -428,6 +429,103 @@ def draw(commitment, randomness, entrants):
     return {e[0]: (rank, code_of.get(e[0], NOT_DRAWN)) for rank, e in enumerate(order, 1)}
 
 
+# --- the self-test ---
+
+
+def chi_squared_tail(statistic, degrees):
+    """Upper tail, by the closed form that a whole number of degrees has."""
+    half, odd = statistic / 2, degrees % 2
+    if half <= 0:
+        return 1.0
+    terms = (i + odd / 2 for i in range(degrees // 2))
+    logs = (power * math.log(half) - half - math.lgamma(power + 1) for power in terms)
+    return math.fsum(map(math.exp, logs)) + (math.erfc(math.sqrt(half)) if odd else 0.0)
+
+
+def kolmogorov_tail(value):
+    """Upper tail of the limiting distribution of D √(n₁n₂ / (n₁ + n₂))."""
+    if value < 0.05:
+        return 1.0
+    if value < 1:
+        terms = (math.exp(-((2 * i + 1) ** 2) * math.pi**2 / (8 * value**2)) for i in range(6))
+        return 1 - math.sqrt(2 * math.pi) / value * math.fsum(terms)
+    return 2 * math.fsum((-1) ** (i - 1) * math.exp(-2 * (i * value) ** 2) for i in range(1, 7))
+
+
+def order_test(entrants, ranks, first):
+    """Kolmogorov–Smirnov between the first ranks and the others."""
+    others = len(entrants) - first
+    if first == 0 or others == 0:
+        return 0.0, 0, 1.0
+    orders = [(entrant.apply_order, ranks[entrant.pseudonym] <= first) for entrant in entrants]
+    early, late = Counter(), Counter()
+    for order, is_first in orders:
+        (early if is_first else late)[order] += 1
+    gap, early_sum, late_sum = 0, 0, 0
+    for order in range(100):
+        early_sum += early[order]
+        late_sum += late[order]
+        gap = max(gap, abs(early_sum * others - late_sum * first))
+    statistic = gap / (first * others)
+    return statistic, 0, kolmogorov_tail(statistic * math.sqrt(first * others / (first + others)))
+
+
+def category_test(category_of, entrants, ranks):
+    """χ² of category × tenth of the ranks."""
+    count = len(entrants)
+    sizes = Counter(rank * 10 // count for rank in range(count))
+    table = {}
+    for entrant in entrants:
+        row = table.setdefault(category_of(entrant), [0] * 10)
+        row[(ranks[entrant.pseudonym] - 1) * 10 // count] += 1
+
+    def is_small(row):
+        return sum(row) * (count // 10) < 5 * count
+
+    rows = [table[category] for category in sorted(table)]
+    other = [sum(column) for column in zip([0] * 10, *filter(is_small, rows))]
+    rows = [row for row in rows if not is_small(row)]
+    if not is_small(other):
+        rows.append(other)
+    elif rows:
+        smallest = rows.index(min(rows, key=sum))
+        rows[smallest] = [a + b for a, b in zip(rows[smallest], other)]
+    if len(rows) < 2:
+        return 0.0, 0, 1.0
+    expected = [[sum(row) * sizes[i] / count for i in range(10)] for row in rows]
+    cells = ((o - e) ** 2 / e for row, line in zip(rows, expected) for o, e in zip(row, line))
+    statistic, degrees = math.fsum(cells), (len(rows) - 1) * 9
+    return statistic, degrees, chi_squared_tail(statistic, degrees)
+
+
+def three_digits(number):
+    mantissa, exponent = f"{number:.2e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def self_test(entrants, outcomes):
+    """Returns the findings, and whether one of them raises the alarm."""
+    ranks = {pseudonym: rank for pseudonym, (rank, _) in outcomes.items()}
+    winners = sum(code > HOUSEHOLD_LIMIT for _, code in outcomes.values())
+    first = winners if 0 < winners < len(entrants) else len(entrants) // 2
+    tests = {
+        "apply_order": order_test(entrants, ranks, first),
+        "region": category_test(lambda entrant: entrant.region, entrants, ranks),
+        "sex": category_test(lambda entrant: entrant.sex, entrants, ranks),
+        "age_band": category_test(lambda entrant: entrant.age_band, entrants, ranks),
+    }
+    findings = [
+        {
+            "name": name,
+            "statistic": three_digits(statistic),
+            "degrees_of_freedom": degrees,
+            "p_value": three_digits(p_value),
+        }
+        for name, (statistic, degrees, p_value) in tests.items()
+    ]
+    return findings, any(p_value < 0.01 / 4 for _, _, p_value in tests.values())
+
+
 # --- the bundle ---
 
 
@@ -504,6 +602,7 @@ def verify(file, expected_key):
     if file.read(1):
         raise Invalid("TRAILING_BYTES", "bytes follow after the end of the bundle")
     codes = [code for _, code in outcomes.values()]
+    findings, alarm = self_test(entrants, outcomes)
     answer = {
         "valid": True,
         "batch": commitment["batch"],
@@ -520,6 +619,8 @@ def verify(file, expected_key):
         "public_key": key.hex(),
         "public_key_id": sha256(key)[:8].hex(),
         "public_key_expected": expected_key is not None,
+        "self_test": findings,
+        "self_test_alarm": alarm,
     }
     return answer, commitment, key, leaves, outcomes
 

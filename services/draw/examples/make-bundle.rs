@@ -14,7 +14,7 @@ use std::{
 use draw::{
     BundleWriter, CommitReveal, Commitment, Covariates, Entrant, EntrantsRoot, Group, Outcome,
     QuotaPlan, RandomnessSource, RegionWeight, Regions, RemainderRule, Reveal, SigningKey, Trustee,
-    draw, entrants_root, secret_commitment,
+    draw, entrants_root, secret_commitment, self_test,
 };
 
 const BATCH: &str = "batches/48";
@@ -76,6 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         outcomes = timed(&step, || draw(&commitment, &randomness, &entrants, threads))??;
     }
 
+    timed("self-test", || self_test(&entrants, &outcomes, threads))?;
     timed("bundle", || -> Result<(), Box<dyn Error>> {
         let signed = commitment.sign(&SigningKey::from_seed(&[0x42; 32]))?;
         let mut bundle = BundleWriter::new(BufWriter::new(File::create(path)?), signed)?;

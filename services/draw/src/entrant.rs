@@ -11,11 +11,11 @@ pub(crate) const HEAD_BYTES: usize = 27;
 pub(crate) const TOKEN_BYTES: usize = 16;
 
 /// Highest percentile of the order of application.
-const APPLY_ORDER_MAX: u8 = 99;
+pub(crate) const APPLY_ORDER_MAX: u8 = 99;
 /// Highest code of a sex.
-const SEX_MAX: u8 = 2;
+pub(crate) const SEX_MAX: u8 = 2;
 /// Highest age band: half a byte.
-const AGE_BAND_MAX: u8 = 15;
+pub(crate) const AGE_BAND_MAX: u8 = 15;
 /// Most recipients of a household that a record can tell.
 const HOUSEHOLD_PRIOR_MAX: u8 = 254;
 

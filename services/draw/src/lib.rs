@@ -26,6 +26,7 @@ mod places;
 mod rank;
 
 mod bundle;
+mod self_test;
 mod verify;
 
 pub use self::{
@@ -47,6 +48,7 @@ pub use self::{
     randomness::{Randomness, RandomnessSource, Reveal},
     rank::Ranking,
     receipt::{Receipt, SignedReceipt},
+    self_test::{Finding, SelfTest, self_test},
     signature::{PublicKey, SigningKey},
     verify::{Standing, VerifiedDraw, verify},
 };

@@ -15,6 +15,7 @@ use crate::{
     parallel,
     randomness::{Randomness, Reveal},
     receipt::SignedReceipt,
+    self_test::{SelfTest, self_test},
     signature::PublicKey,
 };
 
@@ -36,6 +37,8 @@ pub struct VerifiedDraw {
     pub outcomes: Vec<Outcome>,
     /// The hash of the result.
     pub result_hash: Hash,
+    /// Whether ranks depend on what must not matter. It makes no bundle invalid.
+    pub self_test: SelfTest,
 }
 
 /// What a bundle says about the holder of a receipt.
@@ -82,6 +85,7 @@ pub fn verify(
     if bundle.finish()? != result_hash {
         return Err(Invalid::ResultHashMismatch);
     }
+    let self_test = self_test(&entrants, &outcomes, threads);
     Ok(VerifiedDraw {
         signed,
         reveal,
@@ -89,6 +93,7 @@ pub fn verify(
         entrants,
         outcomes,
         result_hash,
+        self_test,
     })
 }
 

@@ -4,14 +4,14 @@
 use std::{
     env,
     fs::{self, File},
-    io::{self, BufReader, Write},
+    io::{self, Write},
     process::ExitCode,
     thread,
 };
 
 use draw::{
-    Invalid, PublicKey, RandomnessSource, Reveal, SignedReceipt, Standing, Stratum, Verdict,
-    VerifiedDraw, verify,
+    Finding, Invalid, PublicKey, RandomnessSource, Reveal, SelfTest, SignedReceipt, Standing,
+    Stratum, Verdict, VerifiedDraw, verify,
 };
 
 const USAGE: &str = "\
@@ -23,7 +23,6 @@ usage: bekal-verify BUNDLE [--public-key HEX] [--receipt FILE] [--receipt-key HE
 ";
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
-const READ_BUFFER_BYTES: usize = 1 << 20;
 
 #[derive(Default)]
 struct Arguments {
@@ -66,9 +65,12 @@ fn print(out: &mut impl Write, text: &str, code: ExitCode) -> ExitCode {
 }
 
 fn verdict(arguments: &Arguments) -> Result<Vec<Field>, Invalid> {
-    let file = BufReader::with_capacity(READ_BUFFER_BYTES, File::open(&arguments.bundle)?);
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let draw = verify(file, arguments.public_key.as_ref(), threads)?;
+    let draw = verify(
+        File::open(&arguments.bundle)?,
+        arguments.public_key.as_ref(),
+        threads,
+    )?;
     let mut fields = valid_fields(&draw, arguments.public_key.is_some());
     if let Some(path) = &arguments.receipt {
         let receipt = SignedReceipt::from_bytes(&fs::read(path)?)?;
@@ -98,6 +100,8 @@ fn valid_fields(draw: &VerifiedDraw, key_given: bool) -> Vec<Field> {
         string("public_key", &draw.signed.public_key.to_string()),
         string("public_key_id", &draw.signed.public_key.id()),
         flag("public_key_expected", key_given),
+        self_test_field(&draw.self_test),
+        flag("self_test_alarm", draw.self_test.alarm),
     ]);
     fields
 }
@@ -117,6 +121,25 @@ fn source_fields(source: &RandomnessSource, reveal: &Reveal) -> Vec<Field> {
             ]
         }
         _ => Vec::new(),
+    }
+}
+
+fn self_test_field(self_test: &SelfTest) -> Field {
+    let text = |test: &Finding| format!("{} p {:.2e}", test.name, test.p_value);
+    let json = |test: &Finding| {
+        format!(
+            r#"{{"name":"{}","statistic":"{:.2e}","degrees_of_freedom":{},"p_value":"{:.2e}"}}"#,
+            test.name, test.statistic, test.degrees_of_freedom, test.p_value
+        )
+    };
+    let joined = |each: &dyn Fn(&Finding) -> String, separator| {
+        let tests: Vec<String> = self_test.tests.iter().map(each).collect();
+        tests.join(separator)
+    };
+    Field {
+        name: "self_test",
+        text: joined(&text, ", "),
+        json: format!("[{}]", joined(&json, ",")),
     }
 }
 
@@ -170,6 +193,10 @@ fn as_text(fields: &[Field]) -> String {
         ("valid", _) => "NOT VALID\n".to_owned(),
         ("public_key_expected", "false") => {
             "note: no --public-key given; compare the key with the published one\n".to_owned()
+        }
+        ("self_test_alarm", "false") => String::new(),
+        ("self_test_alarm", _) => {
+            "note: the self-test raises an alarm, as at most 1 honest draw in 100 does\n".to_owned()
         }
         (name, text) => format!("{:<20} {text}\n", name.replace('_', " ")),
     };

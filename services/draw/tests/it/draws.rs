@@ -121,9 +121,11 @@ pub(crate) fn a_made_up_draw(seed: u64) -> Draw {
 pub(crate) fn a_long_draw() -> Draw {
     let entrant = |number: u32| Entrant {
         pseudonym: (u128::from(number) << 96).to_be_bytes(),
+        region: 1 + number % 11,
         covariates: Covariates {
             apply_order: u8::try_from(number % 100).expect("below 100"),
-            ..Covariates::default()
+            sex: u8::try_from(number % 3).expect("below 3"),
+            age_band: u8::try_from(number % 7).expect("below 7"),
         },
         ..Entrant::default()
     };

@@ -7,7 +7,7 @@ use draw::{DrandRound, QUICKNET, RandomnessSource, Reveal};
 use crate::{
     draws::{Draw, a_drand_draw, a_small_draw, beacon_round, beacon_signature, secrets, trustees},
     faults::{all_name, layout},
-    verifiers::{Scratch, python, rust},
+    verifiers::{Scratch, python, rust, text},
 };
 
 /// Round 1000 of quicknet as its relays serve it.
@@ -126,13 +126,10 @@ fn both_verifiers_draw_without_absent_trustees_and_name_them() {
 fn the_text_answer_names_the_absent() {
     let bundle = Scratch::new("absent", &a_draw_without([false, true], false).bundle());
 
-    let output = Command::new(env!("CARGO_BIN_EXE_bekal-verify"))
-        .arg(bundle.path())
-        .output();
+    let told = text(&bundle);
 
-    let text = String::from_utf8(output.unwrap().stdout).unwrap();
     let lines = "source               1 of 2 trustees\nabsent               Ombudsman\n";
-    assert!(text.contains(lines), "{text}");
+    assert!(told.contains(lines), "{told}");
 }
 
 #[test]

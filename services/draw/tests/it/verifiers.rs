@@ -6,7 +6,9 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::draws::{a_made_up_draw, a_small_draw, key};
+use draw::self_test;
+
+use crate::draws::{Draw, a_long_draw, a_made_up_draw, a_small_draw, key};
 
 /// What a verifier answered to `--json`.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,6 +99,38 @@ fn both_verifiers_answer_alike_for_any_plan() {
 }
 
 #[test]
+fn both_verifiers_find_the_same_by_the_self_test() {
+    let draw = a_long_draw();
+    let bundle = Scratch::new("self-test", &draw.bundle());
+
+    let answer = rust(&[bundle.path()]);
+
+    let degrees = r#""degrees_of_freedom":90,"#;
+    assert!(answer.json.contains(degrees), "{}", answer.json);
+    assert!(answer.json.contains(r#""self_test_alarm":false"#));
+    assert_eq!(answer, python(&[bundle.path()]));
+}
+
+#[test]
+fn an_alarm_of_the_self_test_is_told_and_the_bundle_stays_valid() {
+    // Among some hundred honest draws there is one.
+    let alarms = |draw: &Draw| self_test(&draw.entrants, &draw.outcomes(), 1).alarm;
+    let draw = (0..2000).map(a_made_up_draw).find(alarms).unwrap();
+    let bundle = Scratch::new("alarm", &draw.bundle());
+
+    let answer = rust(&[bundle.path()]);
+
+    assert_eq!(answer.exit, Some(0));
+    assert!(answer.json.contains(r#""self_test_alarm":true"#));
+    assert_eq!(answer, python(&[bundle.path()]));
+    let told = text(&bundle);
+    assert!(
+        told.contains("note: the self-test raises an alarm"),
+        "{told}"
+    );
+}
+
+#[test]
 fn the_expected_key_is_asked_for_and_checked() {
     let bundle = Scratch::new("key", &a_small_draw().bundle());
     let right = key().public_key().to_string();
@@ -130,15 +164,18 @@ fn wrong_use_and_missing_files_are_told_apart() {
 
 #[test]
 fn the_text_answer_begins_with_the_verdict() {
-    let bundle = Scratch::new("text", &a_small_draw().bundle());
+    let told = text(&Scratch::new("text", &a_small_draw().bundle()));
 
+    let verdict = "VALID\nbatch                batches/48\n";
+    assert!(told.starts_with(verdict), "{told}");
+    let findings = "self test            apply_order p ";
+    assert!(told.contains(findings) && !told.contains("alarm"), "{told}");
+}
+
+pub(crate) fn text(bundle: &Scratch) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_bekal-verify"))
         .arg(bundle.path())
-        .output();
-
-    let text = String::from_utf8(output.unwrap().stdout).unwrap();
-    assert!(
-        text.starts_with("VALID\nbatch                batches/48\n"),
-        "{text}"
-    );
+        .output()
+        .expect("the verifier starts");
+    String::from_utf8(output.stdout).expect("the answer is UTF-8")
 }
