@@ -128,7 +128,7 @@ pub(crate) fn record_bytes(records: &[u8]) -> Option<usize> {
 }
 
 /// Accepts entrants one by one in strictly ascending order of their pseudonyms.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sequence {
     group_count: usize,
     last: Option<[u8; 16]>,
@@ -137,16 +137,17 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     pub(crate) fn new(group_count: usize) -> Self {
-        Self::after(None, 0, group_count)
-    }
-
-    /// Continues after `count` entrants, of whom `last` is the last.
-    pub(crate) fn after(last: Option<[u8; 16]>, count: u64, group_count: usize) -> Self {
         Self {
             group_count,
-            last,
-            count,
+            last: None,
+            count: 0,
         }
+    }
+
+    /// Counts entrants, up to `last`, that are accepted elsewhere.
+    pub(crate) fn pass_over(&mut self, count: u64, last: [u8; 16]) {
+        self.count += count;
+        self.last = Some(last);
     }
 
     /// Reads the entrant at the front of whole records, accepts him, and returns the bytes after him.

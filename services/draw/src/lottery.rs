@@ -1,12 +1,12 @@
 //! The draw itself: from a commitment, its randomness and the entrants to the outcome of each.
 
-use std::{panic::resume_unwind, thread};
+use std::thread;
 
 use crate::{
     Invalid,
     commitment::Commitment,
     entrant::{Entrant, Sequence},
-    merkle::entrants_root,
+    merkle::{Hash, entrants_root},
     outcome::Outcome,
     places::give_places,
     randomness::Randomness,
@@ -34,16 +34,16 @@ pub fn draw(
             found: sequence.count(),
         });
     }
-    // Giving places is one long walk on one thread: the root fills the others meanwhile.
-    let (outcomes, root) = thread::scope(|scope| {
-        let root = scope.spawn(|| entrants_root(entrants, threads));
-        let outcomes = draw_checked(commitment, randomness, entrants, threads);
-        (outcomes, root.join())
+    let mut root = Hash::default();
+    let outcomes = thread::scope(|scope| {
+        // Ranking and giving places do not keep all threads busy all the time.
+        scope.spawn(|| root = entrants_root(entrants, threads));
+        draw_checked(commitment, randomness, entrants, threads)
     });
-    match root {
-        Ok(root) if root == commitment.root => Ok(outcomes),
-        Ok(_) => Err(Invalid::RootMismatch),
-        Err(panic) => resume_unwind(panic),
+    if root == commitment.root {
+        Ok(outcomes)
+    } else {
+        Err(Invalid::RootMismatch)
     }
 }
 
@@ -56,10 +56,16 @@ pub(crate) fn draw_checked(
 ) -> Vec<Outcome> {
     let ranking = Ranking::new(randomness, &commitment.root, &commitment.batch);
     let order = ranking.order(entrants, threads);
-    give_places(
-        &commitment.plan,
-        commitment.household_limit,
-        entrants,
-        &order,
-    )
+    let mut ranks = vec![0; entrants.len()];
+    let verdicts = thread::scope(|scope| {
+        scope.spawn(|| {
+            for (&position, rank) in order.iter().zip(1..) {
+                ranks[position as usize] = rank;
+            }
+        });
+        let limit = commitment.household_limit;
+        give_places(&commitment.plan, limit, entrants, &order)
+    });
+    let outcome = |(rank, verdict)| Outcome { rank, verdict };
+    ranks.into_iter().zip(verdicts).map(outcome).collect()
 }

@@ -5,18 +5,32 @@ use std::{collections::HashMap, num::NonZeroU8};
 
 use crate::{
     entrant::{Entrant, TOKEN_BYTES},
-    outcome::{Outcome, Stratum, Verdict},
+    outcome::{Stratum, Verdict},
     quota::{QuotaPlan, RemainderRule},
 };
 
-/// Returns the outcome of each entrant, in the order of `entrants`; `order` is the rank order.
+/// More than the loads that a processor has under way at a time.
+const LOOKAHEAD: usize = 32;
+
+/// Returns the verdict on each entrant, in the order of `entrants`; `order` is the rank order.
 pub(crate) fn give_places(
     plan: &QuotaPlan,
     household_limit: Option<NonZeroU8>,
     entrants: &[Entrant],
     order: &[u32],
-) -> Vec<Outcome> {
-    let mut round = Round::new(household_limit, entrants, order);
+) -> Vec<Verdict> {
+    let mut round = Round {
+        household_limit,
+        entrants,
+        order,
+        verdicts: vec![Verdict::NotDrawn; entrants.len()],
+        winners_by_household: HashMap::new(),
+        won: 0,
+    };
+    if household_limit.is_some() {
+        let winners_max = entrants.len().min(plan.places() as usize);
+        round.winners_by_household.reserve(winners_max);
+    }
 
     let mut unused_in_groups = 0;
     for (group, i) in plan.groups().iter().zip(0_u8..) {
@@ -43,50 +57,28 @@ pub(crate) fn give_places(
         RemainderRule::Lapse => outside_groups - bound,
     };
     round.fill(general, Stratum::General, |_| true);
-    round.outcomes
+    round.verdicts
 }
 
 struct Round<'a> {
     household_limit: Option<NonZeroU8>,
     entrants: &'a [Entrant],
     order: &'a [u32],
-    outcomes: Vec<Outcome>,
+    verdicts: Vec<Verdict>,
     winners_by_household: HashMap<[u8; TOKEN_BYTES], u32>,
     won: u32,
 }
 
-impl<'a> Round<'a> {
-    fn new(household_limit: Option<NonZeroU8>, entrants: &'a [Entrant], order: &'a [u32]) -> Self {
-        let unranked = Outcome {
-            rank: 0,
-            verdict: Verdict::NotDrawn,
-        };
-        let mut outcomes = vec![unranked; entrants.len()];
-        for (&position, rank) in order.iter().zip(1..) {
-            outcomes[position as usize].rank = rank;
-        }
-        let winners_by_household = HashMap::new();
-        Self {
-            household_limit,
-            entrants,
-            order,
-            outcomes,
-            winners_by_household,
-            won: 0,
-        }
-    }
-
-    /// Walks the rank order until `places` are given; returns how many could not be.
+impl Round<'_> {
+    /// Gives `places` along the rank order; returns how many could not be.
     fn fill(&mut self, places: u32, stratum: Stratum, eligible: impl Fn(&Entrant) -> bool) -> u32 {
         let mut free = places;
-        for &position in self.order {
-            if free == 0 {
-                break;
-            }
-            if eligible(&self.entrants[position as usize]) && self.give(position, stratum) {
+        self.walk(|round, position, entrant| {
+            if free > 0 && eligible(entrant) && round.give(position, entrant, stratum) {
                 free -= 1;
             }
-        }
+            free > 0
+        });
         free
     }
 
@@ -96,36 +88,47 @@ impl<'a> Round<'a> {
             .values()
             .map(|&places| u64::from(places))
             .sum();
-        for &position in self.order {
-            if free == 0 {
-                break;
-            }
-            let region = self.entrants[position as usize].region;
-            if let Some(places) = free_by_region.get_mut(&region)
+        self.walk(|round, position, entrant| {
+            if let Some(places) = free_by_region.get_mut(&entrant.region)
                 && *places > 0
-                && self.give(position, Stratum::Region)
+                && round.give(position, entrant, Stratum::Region)
             {
                 *places -= 1;
                 free -= 1;
             }
+            free > 0
+        });
+    }
+
+    /// Visits in rank order all who were neither given a place nor refused one, while `visit` wants more.
+    fn walk(&mut self, mut visit: impl FnMut(&mut Self, u32, &Entrant) -> bool) {
+        let mut loaded = Vec::with_capacity(LOOKAHEAD);
+        for positions in self.order.chunks(LOOKAHEAD) {
+            // They lie apart in memory: loaded together, they are waited for together.
+            loaded.extend(positions.iter().map(|&position| {
+                let verdict = self.verdicts[position as usize];
+                (position, verdict, self.entrants[position as usize])
+            }));
+            for (position, verdict, entrant) in loaded.drain(..) {
+                if verdict == Verdict::NotDrawn && !visit(self, position, &entrant) {
+                    return;
+                }
+            }
         }
     }
 
-    fn give(&mut self, position: u32, stratum: Stratum) -> bool {
-        let outcome = &mut self.outcomes[position as usize];
-        if outcome.verdict != Verdict::NotDrawn {
-            return false;
-        }
-        let entrant = &self.entrants[position as usize];
+    /// Gives a place unless the household is full; tells whether it was given.
+    fn give(&mut self, position: u32, entrant: &Entrant, stratum: Stratum) -> bool {
+        let verdict = &mut self.verdicts[position as usize];
         if let (Some(limit), Some(token)) = (self.household_limit, entrant.household) {
             let winners = self.winners_by_household.entry(token).or_default();
             if u32::from(entrant.household_prior) + *winners >= u32::from(limit.get()) {
-                outcome.verdict = Verdict::HouseholdLimit;
+                *verdict = Verdict::HouseholdLimit;
                 return false;
             }
             *winners += 1;
         }
-        outcome.verdict = Verdict::Won(stratum);
+        *verdict = Verdict::Won(stratum);
         self.won += 1;
         true
     }

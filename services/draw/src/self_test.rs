@@ -27,7 +27,7 @@ const SEXES: usize = SEX_MAX as usize + 1;
 const AGE_BANDS: usize = AGE_BAND_MAX as usize + 1;
 
 /// What the self-test says of a draw.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct SelfTest {
     /// One each for order of application, region, sex and age band.
     pub tests: Vec<Finding>,

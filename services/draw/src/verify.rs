@@ -1,13 +1,13 @@
 //! Verifies a bundle from its first byte to its last, by drawing again. The checks run in the order of the
 //! bundle, so that every verifier names the same first fault.
 
-use std::io::Read;
+use std::{io::Read, thread};
 
 use crate::{
     Invalid,
     bundle::{BundleReader, Records},
     commitment::SignedCommitment,
-    entrant::{Entrant, Sequence},
+    entrant::Entrant,
     inclusion::{InclusionProof, ProofBuilder},
     lottery::draw_checked,
     merkle::{BLOCK_LEAVES, Hash, RootBuilder, leaf_hash, record_hash, subtree_root},
@@ -80,12 +80,15 @@ pub fn verify(
     let randomness = commitment.source.randomness(&commitment.batch, &reveal)?;
     let outcomes = draw_checked(commitment, &randomness, &entrants, threads);
     let mut result = ResultHash::new(&commitment.batch, &randomness);
-    check_outcomes(&mut bundle, &entrants, &outcomes, &mut result)?;
+    let mut findings = SelfTest::default();
+    thread::scope(|scope| {
+        scope.spawn(|| findings = self_test(&entrants, &outcomes, threads));
+        check_outcomes(&mut bundle, &entrants, &outcomes, &mut result)
+    })?;
     let result_hash = result.finish();
     if bundle.finish()? != result_hash {
         return Err(Invalid::ResultHashMismatch);
     }
-    let self_test = self_test(&entrants, &outcomes, threads);
     Ok(VerifiedDraw {
         signed,
         reveal,
@@ -93,8 +96,17 @@ pub fn verify(
         entrants,
         outcomes,
         result_hash,
-        self_test,
+        self_test: findings,
     })
+}
+
+/// Consecutive entrants: a subtree of the whole tree.
+#[derive(Default)]
+struct Block {
+    records: Records,
+    entrants: Vec<Entrant>,
+    root: Hash,
+    fault: Option<Invalid>,
 }
 
 /// Reads all entrants, checks each, and returns them with their root. Of several faults the first in the list counts.
@@ -102,72 +114,58 @@ fn read_entrants(
     bundle: &mut BundleReader<impl Read>,
     threads: usize,
 ) -> Result<(Vec<Entrant>, Hash), Invalid> {
-    let group_count = bundle.signed_commitment().commitment.plan.groups().len();
     let mut entrants = Vec::new();
     let mut tree = RootBuilder::new();
-    let mut last = None;
-    let mut round: [Records; ROUND_BLOCKS] = Default::default();
-    let mut next_round: [Records; ROUND_BLOCKS] = Default::default();
+    let mut round: [Block; ROUND_BLOCKS] = Default::default();
+    let mut other_round: [Block; ROUND_BLOCKS] = Default::default();
     let mut read = read_round(bundle, &mut round);
     loop {
-        let mut first = entrants.len();
-        // A round at a time: a forged count must not claim memory.
-        entrants.resize(
-            first + round.iter().map(Records::count).sum::<usize>(),
-            Entrant::default(),
-        );
-        let mut roots: [Result<Hash, Invalid>; ROUND_BLOCKS] =
-            [const { Ok([0; 32]) }; ROUND_BLOCKS];
-        let blocks = round
-            .iter()
-            .zip(entrants[first..].chunks_mut(BLOCK_LEAVES))
-            .zip(&mut roots)
-            .map(|((records, entrants), root)| {
-                let sequence = Sequence::after(last, first as u64, group_count);
-                last = records.last_pseudonym();
-                first += records.count();
-                (records, entrants, sequence, root)
-            });
-        let check = |(records, entrants, sequence, root): (&Records, &mut [Entrant], _, &mut _)| {
-            *root = check_block(records, entrants, sequence);
-        };
-        let next_read = parallel::for_each(blocks, threads, check, || {
-            read_round(bundle, &mut next_round)
-        });
-        for (records, root) in round.iter().zip(roots) {
-            if records.count() > 0 {
-                tree.push(root?);
+        let next_read = parallel::for_each(round.iter_mut(), threads, check_block, || {
+            // A forged count claims no memory: the list grows by what was there.
+            for block in &mut other_round {
+                entrants.append(&mut block.entrants);
             }
+            read_round(bundle, &mut other_round)
+        });
+        for block in round.iter_mut().filter(|block| block.records.count() > 0) {
+            block.fault.take().map_or(Ok(()), Err)?;
+            tree.push(block.root);
         }
         read?;
-        if round[0].count() == 0 {
+        if round[0].records.count() == 0 {
             return Ok((entrants, tree.root()));
         }
-        (read, round, next_round) = (next_read, next_round, round);
+        (read, round, other_round) = (next_read, other_round, round);
     }
 }
 
-fn read_round(bundle: &mut BundleReader<impl Read>, round: &mut [Records]) -> Result<(), Invalid> {
-    round.iter_mut().for_each(Records::clear);
+fn read_round(bundle: &mut BundleReader<impl Read>, round: &mut [Block]) -> Result<(), Invalid> {
+    for block in &mut *round {
+        block.records.clear();
+    }
     round
         .iter_mut()
-        .try_for_each(|records| bundle.records(records))
+        .try_for_each(|block| bundle.records(&mut block.records))
 }
 
-/// Decodes a block of records into its slots, and returns the root of the block's subtree.
-fn check_block(
-    records: &Records,
-    entrants: &mut [Entrant],
-    mut sequence: Sequence,
-) -> Result<Hash, Invalid> {
-    let mut rest = records.bytes();
+/// Decodes a block, up to its first fault, and computes the root of its subtree.
+fn check_block(block: &mut Block) {
+    let mut sequence = block.records.sequence();
+    let mut rest = block.records.bytes();
     let mut leaves = Vec::with_capacity(BLOCK_LEAVES);
-    for slot in entrants {
-        let (entrant, after) = sequence.accept_record(rest)?;
+    while !rest.is_empty() {
+        let (entrant, after) = match sequence.accept_record(rest) {
+            Ok(accepted) => accepted,
+            Err(fault) => {
+                block.fault = Some(fault);
+                return;
+            }
+        };
         leaves.push(record_hash(&rest[..rest.len() - after.len()]));
-        (*slot, rest) = (entrant, after);
+        block.entrants.push(entrant);
+        rest = after;
     }
-    Ok(subtree_root(&mut leaves))
+    block.root = subtree_root(&mut leaves);
 }
 
 /// Compares the published outcomes with the drawn ones and hashes them.

@@ -24,16 +24,17 @@ pub struct BundleReader<R> {
     input: BufReader<R>,
     signed: SignedCommitment,
     sequence: Sequence,
-    entrants_left: u64,
 }
 
 /// Whole records of consecutive entrants as they stand in the file.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     bytes: Vec<u8>,
-    count: usize,
+    count: u64,
     /// Where the last one begins.
     last: usize,
+    /// Those before the first one.
+    sequence: Sequence,
 }
 
 // === impl BundleReader ===
@@ -69,7 +70,6 @@ impl<R: Read> BundleReader<R> {
         let sequence = Sequence::new(signed.commitment.plan.groups().len());
         Ok(Self {
             input,
-            entrants_left: signed.commitment.entrant_count,
             signed,
             sequence,
         })
@@ -85,12 +85,11 @@ impl<R: Read> BundleReader<R> {
     /// # Errors
     /// Refuses a malformed entrant and one out of order.
     pub fn entrant(&mut self) -> Result<Option<Entrant>, Invalid> {
-        if self.entrants_left == 0 {
+        if self.entrants_left() == 0 {
             return Ok(None);
         }
         let mut record = [0; RECORD_BYTES_MAX];
         let record = self.record(&mut record)?;
-        self.entrants_left -= 1;
         let (entrant, _) = self.sequence.accept_record(record)?;
         Ok(Some(entrant))
     }
@@ -100,18 +99,28 @@ impl<R: Read> BundleReader<R> {
     /// # Errors
     /// Refuses a record that is not whole; then `records` holds those before it.
     pub(crate) fn records(&mut self, records: &mut Records) -> Result<(), Invalid> {
-        let block = self.entrants_left.min(BLOCK_LEAVES as u64);
-        for _ in 0..block {
-            if records.take(self.input.buffer()) {
-                self.input.consume(records.bytes.len() - records.last);
-            } else {
-                // It lies across the end of the buffer, which is filled again on the way.
+        records.clear();
+        records.sequence = self.sequence.clone();
+        let mut left = self.entrants_left().min(BLOCK_LEAVES as u64);
+        while left > 0 {
+            let (count, length) = records.take(self.input.buffer(), left);
+            self.input.consume(length);
+            left -= count;
+            if left > 0 {
+                // The next one lies across the end of the buffer, which is filled again on the way.
                 let mut record = [0; RECORD_BYTES_MAX];
-                records.take(self.record(&mut record)?);
+                records.take(self.record(&mut record)?, 1);
+                left -= 1;
             }
         }
-        self.entrants_left -= block;
+        if let Some(last) = records.last_pseudonym() {
+            self.sequence.pass_over(records.count, last);
+        }
         Ok(())
+    }
+
+    fn entrants_left(&self) -> u64 {
+        self.signed.commitment.entrant_count - self.sequence.count()
     }
 
     fn record<'a>(&mut self, record: &'a mut [u8; RECORD_BYTES_MAX]) -> Result<&'a [u8], Invalid> {
@@ -181,15 +190,19 @@ impl<R: Read> BundleReader<R> {
 // === impl Records ===
 
 impl Records {
-    /// Copies the first record of `bytes`; tells whether it was whole.
-    fn take(&mut self, bytes: &[u8]) -> bool {
-        let Some(length) = record_bytes(bytes) else {
-            return false;
-        };
-        self.last = self.bytes.len();
+    /// Copies up to `count_max` whole records from the front of `bytes`; returns their number and length.
+    fn take(&mut self, bytes: &[u8], count_max: u64) -> (u64, usize) {
+        let (mut count, mut length) = (0, 0);
+        while count < count_max
+            && let Some(record) = record_bytes(&bytes[length..])
+        {
+            self.last = self.bytes.len() + length;
+            count += 1;
+            length += record;
+        }
         self.bytes.extend_from_slice(&bytes[..length]);
-        self.count += 1;
-        true
+        self.count += count;
+        (count, length)
     }
 
     pub(crate) fn clear(&mut self) {
@@ -201,11 +214,16 @@ impl Records {
         &self.bytes
     }
 
-    pub(crate) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
-    pub(crate) fn last_pseudonym(&self) -> Option<[u8; 16]> {
+    /// Returns the sequence that the first record continues.
+    pub(crate) fn sequence(&self) -> Sequence {
+        self.sequence.clone()
+    }
+
+    fn last_pseudonym(&self) -> Option<[u8; 16]> {
         self.bytes.get(self.last..)?.first_chunk().copied()
     }
 }

@@ -3,7 +3,10 @@
 use proptest::prelude::{Just, Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
-use crate::quota::{Group, RegionPlaces, RegionWeight, Regions};
+use crate::{
+    entrant::Covariates,
+    quota::{Group, RegionPlaces, RegionWeight, Regions},
+};
 
 const LOST: Verdict = Verdict::NotDrawn;
 const LIMIT: Verdict = Verdict::HouseholdLimit;
@@ -56,8 +59,7 @@ fn fixed(rows: &[(u32, u32)]) -> Regions {
 
 fn verdicts(plan: &QuotaPlan, limit: u8, entrants: &[Entrant]) -> Vec<Verdict> {
     let order: Vec<u32> = (0..).take(entrants.len()).collect();
-    let outcomes = give_places(plan, NonZeroU8::new(limit), entrants, &order);
-    outcomes.iter().map(|outcome| outcome.verdict).collect()
+    give_places(plan, NonZeroU8::new(limit), entrants, &order)
 }
 
 #[test]
@@ -306,6 +308,21 @@ proptest! {
                 prop_assert!(in_region(LOST) == 0 || in_region(REGION) == row.places as usize);
             }
         }
+    }
+
+    #[test]
+    fn covariates_decide_nothing(
+        plan in any_plan(any_rule()),
+        entrants in any_entrants(),
+        limit in 0_u8..4,
+        covariates in proptest::collection::vec((0_u8..100, 0_u8..3, 0_u8..16), 60),
+    ) {
+        let mut others = entrants.clone();
+        for (entrant, (apply_order, sex, age_band)) in others.iter_mut().zip(covariates) {
+            entrant.covariates = Covariates { apply_order, sex, age_band };
+        }
+
+        prop_assert_eq!(verdicts(&plan, limit, &entrants), verdicts(&plan, limit, &others));
     }
 
     #[test]

@@ -60,7 +60,12 @@ pub(crate) fn a_small_draw() -> Draw {
 
 /// A draw that depends on `seed` alone.
 pub(crate) fn a_made_up_draw(seed: u64) -> Draw {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    a_made_up_draw_of(Random::new(!seed).below(150), seed)
+}
+
+/// A draw of `count` entrants that otherwise depends on `seed` alone.
+pub(crate) fn a_made_up_draw_of(count: u32, seed: u64) -> Draw {
+    let mut random = Random::new(seed);
     let groups = (0..random.below(4)).map(|i| group(&format!("group-{i}"), random.below(6)));
     let groups: Vec<Group> = groups.collect();
     let rows = 1..=random.below(5);
@@ -92,7 +97,7 @@ pub(crate) fn a_made_up_draw(seed: u64) -> Draw {
     };
     let places = 40 + random.below(30);
     let group_bits = (1 << groups.len()) - 1;
-    let entrants = (0..random.below(150)).map(|i| {
+    let entrants = (0..count).map(|i| {
         let household = random.byte_below(60);
         let in_household = household < 40;
         Entrant {
@@ -263,14 +268,18 @@ impl Draw {
     }
 }
 
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     fn byte_below(&mut self, bound: u32) -> u8 {
         u8::try_from(self.below(bound)).expect("below an 8-bit bound")
     }
 
-    fn below(&mut self, bound: u32) -> u32 {
+    pub(crate) fn below(&mut self, bound: u32) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

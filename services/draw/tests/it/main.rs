@@ -3,6 +3,7 @@
 mod draws;
 mod faults;
 mod golden;
+mod properties;
 mod randomness;
 mod receipts;
 mod verifiers;
