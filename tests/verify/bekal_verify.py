@@ -219,17 +219,17 @@ def check_round(drand_round):
 def read_trustees(fields):
     trustees = [(fields.text(), fields.take(32)) for _ in range(fields.number(1))]
     source = {"trustees": trustees, "quorum": fields.number(1), "deadline": fields.number(8)}
-    fallback = fields.option(116)
+    beacon = fields.option(116)
     fields.end()
-    source["fallback"] = fallback and read_round(fallback)
+    source["beacon"] = beacon and read_round(beacon)
     if len(trustees) > TRUSTEES_MAX:
         raise Invalid("LIMIT_EXCEEDED", "there are too many trustees")
     if not trustees or len({name for name, _ in trustees}) != len(trustees):
         raise fields.malformed("is empty or names a trustee twice")
     if not 1 <= source["quorum"] <= len(trustees):
         raise fields.malformed("has a quorum that is not 1 to its length")
-    if source["fallback"]:
-        check_round(source["fallback"])
+    if source["beacon"]:
+        check_round(source["beacon"])
     return source
 
 
@@ -254,8 +254,8 @@ def check_times(source, commit_time):
         check_comes_after(source["round"], commit_time)
     elif source["deadline"] <= commit_time:
         raise Invalid("MALFORMED", "the reveal deadline is not after the commit time")
-    elif source["fallback"]:
-        check_comes_after(source["fallback"], source["deadline"])
+    elif source["beacon"]:
+        check_comes_after(source["beacon"], source["deadline"])
 
 
 def read_commitment(data):
@@ -283,7 +283,7 @@ def read_commitment(data):
 
 
 def read_reveal(kind, data):
-    """Returns the secrets and the fallback's signature, or the round's signature."""
+    """Returns the secrets and the signature of the round beside them, or the signature of the round alone."""
     fields = Fields("reveal", data)
     if kind == COMMIT_REVEAL:
         reveal = [fields.option(32) for _ in range(fields.number(1))], fields.option(48)
@@ -313,13 +313,12 @@ def check_secrets(batch, source, secrets, signature):
     absent = secrets.count(None)
     if len(secrets) - absent < source["quorum"]:
         raise Invalid("QUORUM_MISSED", f"{len(secrets) - absent} trustees revealed, {source['quorum']} are needed")
-    needed = absent and source["fallback"]
-    if not needed and signature is not None:
-        raise Invalid("FALLBACK_UNEXPECTED", "there is a fallback's signature that does not count")
-    if needed and signature is None:
-        raise Invalid("FALLBACK_MISSING", "a trustee is absent and the fallback's signature is missing")
-    if needed:
-        check_beacon(source["fallback"], signature)
+    if signature is None and source["beacon"]:
+        raise Invalid("BEACON_MISSING", "the signature of the beacon's round is missing")
+    if signature is not None and not source["beacon"]:
+        raise Invalid("BEACON_UNEXPECTED", "there is a beacon's signature though the source names no round")
+    if signature is not None:
+        check_beacon(source["beacon"], signature)
 
 
 def round_name(drand_round):
@@ -340,8 +339,8 @@ def check_reveal(commitment, kind, body):
     check_secrets(commitment["batch"], source, secrets, signature)
     absent = [name for (name, _), secret in zip(source["trustees"], secrets) if secret is None]
     told = f"{len(secrets) - len(absent)} of {len(secrets)} trustees"
-    if signature:
-        told += f" and {round_name(source['fallback'])}"
+    if source["beacon"]:
+        told += f" and {round_name(source['beacon'])}"
     return {"source": told, "absent": absent}
 
 

@@ -61,13 +61,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             }],
             quorum: 1,
             reveal_deadline: 1_700_003_600,
-            fallback: None,
+            beacon: None,
         }),
         commit_time: 1_700_000_000,
     };
     let reveal = Reveal::CommitReveal {
         secrets: vec![Some(SECRET)],
-        fallback: None,
+        beacon: None,
     };
     let randomness = commitment.source.randomness(BATCH, &reveal)?;
     let mut outcomes: Vec<Outcome> = Vec::new();

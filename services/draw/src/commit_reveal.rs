@@ -36,8 +36,9 @@ pub struct CommitReveal {
     pub quorum: u8,
     /// Until when a secret counts, in seconds since 1970. Who has not revealed by then is absent.
     pub reveal_deadline: u64,
-    /// Round that is mixed in if a trustee is absent.
-    pub fallback: Option<DrandRound>,
+    /// Round of a public beacon that is part of the randomness as well, whoever reveals. It comes after the deadline, so
+    /// that nobody who decides whether to reveal knows the outcome.
+    pub beacon: Option<DrandRound>,
 }
 
 /// Returns what a trustee publishes before the freeze to be bound to `secret` for `batch`.
@@ -88,10 +89,10 @@ impl CommitReveal {
         if !(1..=self.trustees.len()).contains(&usize::from(self.quorum)) {
             return malformed("has a quorum that is not 1 to its length");
         }
-        self.fallback.as_ref().map_or(Ok(()), DrandRound::check)
+        self.beacon.as_ref().map_or(Ok(()), DrandRound::check)
     }
 
-    /// Checks that the commitment comes before the deadline, and the deadline before the fallback.
+    /// Checks that the commitment comes before the deadline, and the deadline before the beacon's round.
     pub(crate) fn check_times(&self, commit_time: u64) -> Result<(), Invalid> {
         if self.reveal_deadline <= commit_time {
             return Err(Invalid::Malformed {
@@ -99,17 +100,17 @@ impl CommitReveal {
                 problem: "is not after the commit time",
             });
         }
-        self.fallback.map_or(Ok(()), |round| {
+        self.beacon.map_or(Ok(()), |round| {
             round.check_comes_after(self.reveal_deadline)
         })
     }
 
-    /// Checks the secrets of `batch`, then whether they are enough, then the fallback.
+    /// Checks the secrets of `batch`, then whether they are enough, then the beacon's signature.
     pub(crate) fn check_reveal(
         &self,
         batch: &str,
         secrets: &[Option<[u8; 32]>],
-        fallback: Option<&[u8; 48]>,
+        beacon: Option<&[u8; 48]>,
     ) -> Result<(), Invalid> {
         if self.trustees.len() != secrets.len() {
             return Err(Invalid::RevealCount);
@@ -130,11 +131,10 @@ impl CommitReveal {
                 quorum: self.quorum,
             });
         }
-        let all_revealed = revealed == secrets.len();
-        match (self.fallback.filter(|_| !all_revealed), fallback) {
+        match (self.beacon, beacon) {
             (None, None) => Ok(()),
-            (None, Some(_)) => Err(Invalid::FallbackUnexpected),
-            (Some(_), None) => Err(Invalid::FallbackMissing),
+            (None, Some(_)) => Err(Invalid::BeaconUnexpected),
+            (Some(_), None) => Err(Invalid::BeaconMissing),
             (Some(round), Some(signature)) => round.verify(signature),
         }
     }
@@ -148,7 +148,7 @@ impl CommitReveal {
         }
         out.push(self.quorum);
         out.extend_from_slice(&self.reveal_deadline.to_be_bytes());
-        put_option(&mut out, self.fallback.map(DrandRound::to_bytes).as_deref());
+        put_option(&mut out, self.beacon.map(DrandRound::to_bytes).as_deref());
         out
     }
 
@@ -164,7 +164,7 @@ impl CommitReveal {
             trustees,
             quorum: fields.u8()?,
             reveal_deadline: fields.u64()?,
-            fallback: fields.option(DrandRound::read)?,
+            beacon: fields.option(DrandRound::read)?,
         })
     }
 }
@@ -187,7 +187,7 @@ mod tests {
     const BATCH: &str = "batches/48";
     const SECRETS: [(&str, [u8; 32]); 3] = [("KPK", [1; 32]), ("BPK", [2; 32]), ("ORI", [3; 32])];
 
-    fn source(quorum: u8, fallback: Option<DrandRound>) -> CommitReveal {
+    fn source(quorum: u8, beacon: Option<DrandRound>) -> CommitReveal {
         let trustee = |(name, secret): (&str, [u8; 32])| Trustee {
             name: name.to_owned(),
             commitment: secret_commitment(BATCH, name, &secret),
@@ -196,12 +196,12 @@ mod tests {
             trustees: SECRETS.map(trustee).to_vec(),
             quorum,
             reveal_deadline: 1_700_003_600,
-            fallback,
+            beacon,
         }
     }
 
     /// A round of a chain of its own, and its signature.
-    fn fallback() -> (DrandRound, [u8; 48]) {
+    fn beacon() -> (DrandRound, [u8; 48]) {
         let key = SecretKey::key_gen(&[7; 32], &[]).unwrap();
         let chain = DrandChain {
             public_key: key.sk_to_pk().compress(),
@@ -224,9 +224,9 @@ mod tests {
     fn randomness(
         source: &CommitReveal,
         secrets: Vec<Option<[u8; 32]>>,
-        fallback: Option<[u8; 48]>,
+        beacon: Option<[u8; 48]>,
     ) -> Result<Randomness, Invalid> {
-        let reveal = Reveal::CommitReveal { secrets, fallback };
+        let reveal = Reveal::CommitReveal { secrets, beacon };
         RandomnessSource::CommitReveal(source.clone()).randomness(BATCH, &reveal)
     }
 
@@ -265,7 +265,7 @@ mod tests {
         swapped.swap(0, 2);
         let reveal = Reveal::CommitReveal {
             secrets: secrets(0b111),
-            fallback: None,
+            beacon: None,
         };
         let foreign = RandomnessSource::CommitReveal(source.clone()).randomness("b/49", &reveal);
 
@@ -302,35 +302,31 @@ mod tests {
     }
 
     #[test]
-    fn the_fallback_counts_exactly_when_a_trustee_is_absent() {
-        let (round, signature) = fallback();
+    fn the_beacon_counts_whoever_reveals() {
+        let (round, signature) = beacon();
         let with = source(1, Some(round));
         let without = source(1, None);
         let mut other = signature;
         other[47] ^= 1;
         let refused = Err(Invalid::BeaconSignatureInvalid { round: round.round });
 
-        assert!(randomness(&with, secrets(0b111), None).is_ok());
-        assert!(randomness(&with, secrets(0b011), Some(signature)).is_ok());
-        assert_eq!(randomness(&with, secrets(0b011), Some(other)), refused);
-        assert_eq!(
-            randomness(&with, secrets(0b011), None),
-            Err(Invalid::FallbackMissing)
-        );
-        let unexpected = Err(Invalid::FallbackUnexpected);
-        assert_eq!(
-            randomness(&with, secrets(0b111), Some(signature)),
-            unexpected
-        );
-        assert_eq!(
-            randomness(&without, secrets(0b011), Some(signature)),
-            unexpected
-        );
+        for present in [0b111, 0b011] {
+            let of = |source, signature| randomness(source, secrets(present), signature);
+            let (beaconed, plain) = (of(&with, Some(signature)), of(&without, None));
+
+            assert!(beaconed.is_ok() && plain.is_ok() && beaconed != plain);
+            assert_eq!(of(&with, None), Err(Invalid::BeaconMissing));
+            assert_eq!(of(&with, Some(other)), refused);
+            assert_eq!(
+                of(&without, Some(signature)),
+                Err(Invalid::BeaconUnexpected)
+            );
+        }
     }
 
     #[test]
     fn the_first_of_several_faults_is_named() {
-        let (round, _) = fallback();
+        let (round, _) = beacon();
         let source = source(3, Some(round));
         let mut wrong = secrets(0b001);
         wrong[2] = Some([9; 32]);
@@ -367,14 +363,14 @@ mod tests {
             source.trustees = (0..=TRUSTEES_MAX).map(trustee).collect();
         });
         assert!(matches!(crowded, Err(Invalid::LimitExceeded { .. })));
-        let (mut round, _) = fallback();
+        let (mut round, _) = beacon();
         round.round = 0;
         assert!(source(2, Some(round)).check().is_err());
     }
 
     #[test]
-    fn deadline_and_fallback_come_after_what_they_wait_for() {
-        let (round, _) = fallback();
+    fn deadline_and_beacon_come_after_what_they_wait_for() {
+        let (round, _) = beacon();
         let mut source = source(2, Some(round));
         let deadline = source.reveal_deadline;
 
@@ -405,14 +401,14 @@ mod tests {
             names in vec("[ -~]{1,200}", 1..32),
             quorum in any::<u8>(),
             reveal_deadline in any::<u64>(),
-            with_fallback in any::<bool>(),
+            with_beacon in any::<bool>(),
         ) {
             let trustee = |name| Trustee { name, commitment: [5; 32] };
             let source = CommitReveal {
                 trustees: names.into_iter().map(trustee).collect(),
                 quorum,
                 reveal_deadline,
-                fallback: with_fallback.then(|| fallback().0),
+                beacon: with_beacon.then(|| beacon().0),
             };
             let bytes = source.to_bytes();
             let mut fields = Decoder::new("source", &bytes);

@@ -206,7 +206,7 @@ mod tests {
                 }],
                 quorum: 1,
                 reveal_deadline: 1_700_003_600,
-                fallback: None,
+                beacon: None,
             }),
             commit_time: 1_700_000_000,
         }

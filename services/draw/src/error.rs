@@ -78,10 +78,10 @@ pub enum Invalid {
         /// Least number that the commitment asks for.
         quorum: u8,
     },
-    /// A trustee is absent, and the signature of the fallback round is missing.
-    FallbackMissing,
-    /// There is the signature of a fallback round that does not count.
-    FallbackUnexpected,
+    /// The signature of the beacon's round that is part of the randomness is missing.
+    BeaconMissing,
+    /// There is the signature of a beacon's round though the source names none.
+    BeaconUnexpected,
     /// A drand signature is not the chain's for the round.
     BeaconSignatureInvalid {
         /// Number of the round.
@@ -123,8 +123,8 @@ impl Invalid {
             Self::RevealCount => "REVEAL_COUNT",
             Self::RevealMismatch { .. } => "REVEAL_MISMATCH",
             Self::QuorumMissed { .. } => "QUORUM_MISSED",
-            Self::FallbackMissing => "FALLBACK_MISSING",
-            Self::FallbackUnexpected => "FALLBACK_UNEXPECTED",
+            Self::BeaconMissing => "BEACON_MISSING",
+            Self::BeaconUnexpected => "BEACON_UNEXPECTED",
             Self::BeaconSignatureInvalid { .. } => "BEACON_SIGNATURE_INVALID",
             Self::ResultMismatch { .. } => "RESULT_MISMATCH",
             Self::ResultHashMismatch => "RESULT_HASH_MISMATCH",
@@ -173,11 +173,9 @@ impl fmt::Display for Invalid {
             Self::QuorumMissed { revealed, quorum } => {
                 write!(f, "{revealed} trustees revealed, {quorum} are needed")
             }
-            Self::FallbackMissing => {
-                f.write_str("a trustee is absent and the fallback's signature is missing")
-            }
-            Self::FallbackUnexpected => {
-                f.write_str("there is a fallback's signature that does not count")
+            Self::BeaconMissing => f.write_str("the signature of the beacon's round is missing"),
+            Self::BeaconUnexpected => {
+                f.write_str("there is a beacon's signature though the source names no round")
             }
             Self::BeaconSignatureInvalid { round } => {
                 write!(f, "the signature of drand round {round} does not hold")

@@ -34,8 +34,8 @@ pub enum Reveal {
     CommitReveal {
         /// The secret of each trustee in the order of the source, `None` for one who is absent.
         secrets: Vec<Option<[u8; 32]>>,
-        /// Signature of the fallback round: if the source has one and a trustee is absent.
-        fallback: Option<[u8; 48]>,
+        /// Signature of the beacon's round, exactly if the source names one.
+        beacon: Option<[u8; 48]>,
     },
     /// The beacon's round.
     Drand {
@@ -54,15 +54,15 @@ impl RandomnessSource {
     /// Checks the reveal of `batch` and returns the randomness.
     ///
     /// # Errors
-    /// Names the first trustee whose secret is not the committed one, then a missed quorum, then a fault of the
-    /// fallback; refuses a beacon's signature that does not hold, a reveal of another kind, and lists outside the
-    /// limits.
+    /// Names the first trustee whose secret is not the committed one, then a missed quorum, then a missing or
+    /// unexpected signature of the beacon; refuses a signature that does not hold, a reveal of another kind, and lists
+    /// outside the limits.
     pub fn randomness(&self, batch: &str, reveal: &Reveal) -> Result<Randomness, Invalid> {
         check_text("batch", batch)?;
         self.check()?;
         match (self, reveal) {
-            (Self::CommitReveal(source), Reveal::CommitReveal { secrets, fallback }) => {
-                source.check_reveal(batch, secrets, fallback.as_ref())
+            (Self::CommitReveal(source), Reveal::CommitReveal { secrets, beacon }) => {
+                source.check_reveal(batch, secrets, beacon.as_ref())
             }
             (Self::Drand(round), Reveal::Drand { signature }) => round.verify(signature),
             (Self::CommitReveal(_) | Self::Drand(_), _) => Err(Invalid::Malformed {
@@ -123,13 +123,13 @@ impl Reveal {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
-            Self::CommitReveal { secrets, fallback } => {
+            Self::CommitReveal { secrets, beacon } => {
                 let count = u8::try_from(secrets.len());
                 let mut body = vec![count.expect("a checked reveal has one place per trustee")];
                 for secret in secrets {
                     put_option(&mut body, secret.as_ref().map(|bytes| &bytes[..]));
                 }
-                put_option(&mut body, fallback.as_ref().map(|bytes| &bytes[..]));
+                put_option(&mut body, beacon.as_ref().map(|bytes| &bytes[..]));
                 write_kind_and_body(COMMIT_REVEAL, &body, &mut out);
             }
             Self::Drand { signature } => write_kind_and_body(DRAND, signature, &mut out),
@@ -145,8 +145,8 @@ impl Reveal {
                 for _ in 0..fields.u8()? {
                     secrets.push(fields.option(Decoder::array)?);
                 }
-                let fallback = fields.option(Decoder::array)?;
-                Self::CommitReveal { secrets, fallback }
+                let beacon = fields.option(Decoder::array)?;
+                Self::CommitReveal { secrets, beacon }
             }
             DRAND => Self::Drand {
                 signature: fields.array()?,
@@ -208,7 +208,7 @@ mod tests {
             }],
             quorum: 1,
             reveal_deadline: 1_700_003_600,
-            fallback: None,
+            beacon: None,
         })
     }
 
@@ -239,7 +239,7 @@ mod tests {
         };
         let secret = Reveal::CommitReveal {
             secrets: vec![Some([1; 32])],
-            fallback: None,
+            beacon: None,
         };
         let round = RandomnessSource::Drand(ROUND);
         let next = RandomnessSource::Drand(DrandRound {
@@ -297,10 +297,10 @@ mod tests {
         #[test]
         fn a_reveal_is_read_back(
             secrets in vec(option::of(uniform32(any::<u8>())), 0..=32),
-            with_fallback in any::<bool>(),
+            with_beacon in any::<bool>(),
         ) {
-            let fallback = with_fallback.then_some(SIGNATURE);
-            let reveal = Reveal::CommitReveal { secrets, fallback };
+            let beacon = with_beacon.then_some(SIGNATURE);
+            let reveal = Reveal::CommitReveal { secrets, beacon };
             let bytes = reveal.to_bytes();
 
             prop_assert_eq!(Reveal::from_kind_and_body(bytes[0], &bytes[3..]), Ok(reveal));

@@ -113,10 +113,9 @@ fn source_fields(source: &RandomnessSource, reveal: &Reveal) -> Vec<Field> {
         (RandomnessSource::CommitReveal(source), Reveal::CommitReveal { secrets, .. }) => {
             let (absent, count) = (source.absent(secrets), source.trustees.len());
             let revealed = format!("{} of {count} trustees", count - absent.len());
-            let fallback = source.fallback.filter(|_| !absent.is_empty());
-            let round = fallback.map_or(String::new(), |round| format!(" and {round}"));
+            let round = source.beacon.map(|round| format!(" and {round}"));
             vec![
-                string("source", &(revealed + &round)),
+                string("source", &(revealed + &round.unwrap_or_default())),
                 strings("absent", &absent),
             ]
         }

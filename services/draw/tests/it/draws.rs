@@ -189,7 +189,7 @@ pub(crate) fn trustees() -> CommitReveal {
         trustees: TRUSTEES.map(trustee).to_vec(),
         quorum: 2,
         reveal_deadline: 1_700_003_600,
-        fallback: None,
+        beacon: None,
     }
 }
 
@@ -200,7 +200,7 @@ pub(crate) fn secrets() -> Vec<Option<[u8; 32]>> {
 pub(crate) fn reveal() -> Reveal {
     Reveal::CommitReveal {
         secrets: secrets(),
-        fallback: None,
+        beacon: None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
 
 const ENTRANT_BYTES: usize = 27;
 const TOKEN_BYTES: usize = 16;
-/// Kind, length, number of trustees, two secrets with their marks, the fallback's mark.
+/// Kind, length, number of trustees, two secrets with their marks, the beacon's mark.
 const REVEAL_BYTES: usize = 1 + 2 + 1 + 2 * SECRET_BYTES + 1;
 const SECRET_BYTES: usize = 1 + 32;
 
@@ -117,7 +117,7 @@ fn a_changed_byte_is_named_by_its_part() {
         ("trustee count", at.reveal + 3, "MALFORMED"),
         ("secret mark", at.reveal + 4, "MALFORMED"),
         ("secret", at.reveal + 5, "REVEAL_MISMATCH"),
-        ("fallback mark", at.result - 1, "MALFORMED"),
+        ("beacon mark", at.result - 1, "MALFORMED"),
         ("rank", at.result + 3, "RESULT_MISMATCH"),
         ("outcome", at.result + 4, "RESULT_MISMATCH"),
         ("last outcome", at.hash - 1, "RESULT_MISMATCH"),

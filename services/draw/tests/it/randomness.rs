@@ -43,21 +43,20 @@ fn a_quicknet_draw() -> Draw {
     draw
 }
 
-/// The small draw of which the marked trustees are absent, and whose fallback is a beacon's round.
-fn a_draw_without(absent: [bool; 2], with_fallback: bool) -> Draw {
+/// The small draw of which the marked trustees are absent, with or without a beacon's round.
+fn a_draw_without(absent: [bool; 2], with_beacon: bool) -> Draw {
     let mut source = trustees();
     let round = beacon_round(source.reveal_deadline + 60);
     source.quorum = 1;
-    source.fallback = with_fallback.then_some(round);
+    source.beacon = with_beacon.then_some(round);
     let mut secrets = secrets();
     for (secret, absent) in secrets.iter_mut().zip(absent) {
         *secret = secret.filter(|_| !absent);
     }
-    let falls_back = with_fallback && secrets.contains(&None);
-    let fallback = falls_back.then(|| beacon_signature(round.round));
+    let beacon = source.beacon.map(|round| beacon_signature(round.round));
     let mut draw = a_small_draw();
     draw.commitment.source = RandomnessSource::CommitReveal(source);
-    draw.reveal = Reveal::CommitReveal { secrets, fallback };
+    draw.reveal = Reveal::CommitReveal { secrets, beacon };
     draw
 }
 
@@ -108,15 +107,17 @@ fn both_verifiers_draw_without_absent_trustees_and_name_them() {
         ([false, true], r#"["Ombudsman"]"#),
         ([true, false], r#"["Mahkamah \"Agung\""]"#),
     ] {
-        for with_fallback in [false, true] {
-            let told = match (absent, with_fallback) {
-                ([false, false], _) => "2 of 2 trustees\"",
-                (_, false) => "1 of 2 trustees\"",
-                (_, true) => "1 of 2 trustees and round 3333457 of the drand chain with key ",
+        for with_beacon in [false, true] {
+            let revealed = absent.iter().filter(|absent| !**absent).count();
+            let round = if with_beacon {
+                " and round 3333457 of the drand chain with key "
+            } else {
+                "\""
             };
-            let draw = a_draw_without(absent, with_fallback);
-            let name = format!("{absent:?}-{with_fallback}");
-            both_tell(&name, &draw, &format!("\"source\":\"{told}"));
+            let draw = a_draw_without(absent, with_beacon);
+            let name = format!("{absent:?}-{with_beacon}");
+            let told = format!("\"source\":\"{revealed} of 2 trustees{round}");
+            both_tell(&name, &draw, &told);
             both_tell(&name, &draw, &format!("\"absent\":{names},"));
         }
     }
@@ -172,43 +173,43 @@ fn a_reveal_of_another_form_than_the_source_is_named() {
 }
 
 #[test]
-fn a_missed_quorum_and_a_fallback_out_of_place_are_named() {
+fn a_missed_quorum_and_a_beacon_out_of_place_are_named() {
     let signature = beacon_signature(beacon_round(1_700_003_660).round);
     let (first, second, none) = (
         [&[1][..], &[0x11; 32]],
         [&[1][..], &[0x22; 32]],
         [&[0][..], &[]],
     );
-    let body = |a: [&[u8]; 2], b: [&[u8]; 2], fallback: [&[u8]; 2]| {
-        [&[2][..], &a.concat(), &b.concat(), &fallback.concat()].concat()
+    let body = |a: [&[u8]; 2], b: [&[u8]; 2], beacon: [&[u8]; 2]| {
+        [&[2][..], &a.concat(), &b.concat(), &beacon.concat()].concat()
     };
-    let fallback = [&[1][..], &signature];
+    let beacon = [&[1][..], &signature];
     let strict = a_small_draw();
     let without = a_draw_without([false, true], false);
     let with = a_draw_without([false, true], true);
     for (fault, draw, body, reason) in [
         ("quorum", &strict, body(first, none, none), "QUORUM_MISSED"),
-        ("nobody", &with, body(none, none, fallback), "QUORUM_MISSED"),
+        ("nobody", &with, body(none, none, beacon), "QUORUM_MISSED"),
         (
-            "no fallback",
+            "no beacon and one absent",
             &with,
             body(none, second, none),
-            "FALLBACK_MISSING",
+            "BEACON_MISSING",
         ),
         (
-            "fallback though all",
+            "no beacon though all",
             &with,
-            body(first, second, fallback),
-            "FALLBACK_UNEXPECTED",
+            body(first, second, none),
+            "BEACON_MISSING",
         ),
         (
-            "fallback of none",
+            "beacon of none",
             &without,
-            body(first, none, fallback),
-            "FALLBACK_UNEXPECTED",
+            body(first, none, beacon),
+            "BEACON_UNEXPECTED",
         ),
         (
-            "other fallback",
+            "other beacon",
             &with,
             body(first, none, [&[1], &beacon_signature(7)]),
             "BEACON_SIGNATURE_INVALID",
@@ -237,9 +238,9 @@ fn a_source_that_could_be_known_or_cannot_be_is_named() {
     let mut infinity = [0; 96];
     infinity[0] = 0xc0;
     let early = 3_333_336_u64.to_be_bytes();
-    let early_fallback = 3_333_456_u64.to_be_bytes();
+    let early_beacon = 3_333_456_u64.to_be_bytes();
     let deadline = 1_700_000_000_u64.to_be_bytes();
-    // Beside the commit time is the round; the fallback's mark, the deadline and the quorum are before a fallback.
+    // Beside the commit time is the round; before a trustees' round are its mark, the deadline and the quorum.
     let cases: [(&str, &Draw, usize, &[u8], &str); 12] = [
         ("early round", &drand, 8, &early, "ROUND_TOO_EARLY"),
         (
@@ -266,14 +267,8 @@ fn a_source_that_could_be_known_or_cannot_be_is_named() {
             "MALFORMED",
         ),
         ("late genesis", &drand, 20, &[0xff; 8], "SIGNATURE_INVALID"),
-        (
-            "early fallback",
-            &with,
-            8,
-            &early_fallback,
-            "ROUND_TOO_EARLY",
-        ),
-        ("fallback nought", &with, 8, &[0; 8], "MALFORMED"),
+        ("early beacon", &with, 8, &early_beacon, "ROUND_TOO_EARLY"),
+        ("beacon nought", &with, 8, &[0; 8], "MALFORMED"),
         (
             "deadline past",
             &with,

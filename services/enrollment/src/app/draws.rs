@@ -195,18 +195,14 @@ fn reveal(
         .iter()
         .map(|trustee| secret_of(&trustee.name))
         .collect();
-    let absent = source.absent(&secrets);
-    if absent.is_empty() {
-        let fallback = None;
-        return Ok(Reveal::CommitReveal { secrets, fallback });
-    }
-    let absent: Vec<String> = absent.into_iter().map(str::to_owned).collect();
-    if now <= freeze.reveal_deadline {
+    let absent = source.absent(&secrets).into_iter();
+    let absent: Vec<String> = absent.map(str::to_owned).collect();
+    if !absent.is_empty() && now <= freeze.reveal_deadline {
         return Err(Error::RandomnessNotRevealed(absent));
     }
     if secrets.len() - absent.len() < usize::from(source.quorum) {
         return Err(Error::QuorumMissed(batch.name(), absent));
     }
-    let fallback = source.fallback.map(signature_of).transpose()?;
-    Ok(Reveal::CommitReveal { secrets, fallback })
+    let beacon = source.beacon.map(signature_of).transpose()?;
+    Ok(Reveal::CommitReveal { secrets, beacon })
 }

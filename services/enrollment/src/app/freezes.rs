@@ -368,11 +368,11 @@ fn source(
     match round {
         Some(round) if trustees.is_empty() => Ok(RandomnessSource::Drand(round)),
         None if trustees.is_empty() => Err(Error::Broken("a batch has no randomness")),
-        fallback => Ok(RandomnessSource::CommitReveal(CommitReveal {
+        beacon => Ok(RandomnessSource::CommitReveal(CommitReveal {
             trustees,
             quorum: plan.quorum,
             reveal_deadline: unix_seconds(reveal_deadline),
-            fallback,
+            beacon,
         })),
     }
 }

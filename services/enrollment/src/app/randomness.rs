@@ -111,7 +111,7 @@ impl App {
         let commitment = Commitment::from_bytes(&freeze.encoded)?;
         let round = match &commitment.source {
             RandomnessSource::Drand(round) => Some(*round),
-            RandomnessSource::CommitReveal(source) => source.fallback,
+            RandomnessSource::CommitReveal(source) => source.beacon,
             _ => None,
         };
         let Some(round) = round else {

@@ -194,7 +194,7 @@ fn drand_beacon(beacon: Beacon, freeze: Option<&Freeze>) -> pb::DrandBeacon {
     let commitment = freeze.and_then(|freeze| Commitment::from_bytes(&freeze.encoded).ok());
     let round = commitment.and_then(|commitment| match commitment.source {
         RandomnessSource::Drand(round) => Some(round),
-        RandomnessSource::CommitReveal(source) => source.fallback,
+        RandomnessSource::CommitReveal(source) => source.beacon,
         _ => None,
     });
     let seconds = |seconds: u64| {

@@ -67,7 +67,7 @@ async fn verified(world: &World, batch: &str) -> draw::VerifiedDraw {
     verify(bundle.as_slice(), None, 2).unwrap()
 }
 
-/// Freezes a batch of two trustees, of whom so many are enough, and the beacon makes up for the others.
+/// Freezes a batch of two trustees, of whom so many are enough, and of a beacon.
 async fn frozen_with_quorum(world: &World, quorum: i32) -> pb::Batch {
     let batch = pb::Batch {
         quota_plan: Some(plan(2)),
@@ -146,14 +146,14 @@ async fn a_trustee_who_stays_away_does_not_hold_the_draw_up_for_ever(db: PgPool)
     world.draw(&name).await.unwrap();
 
     let drawn = verified(&world, &name).await;
-    let Reveal::CommitReveal { secrets, fallback } = drawn.reveal else {
+    let Reveal::CommitReveal { secrets, beacon } = drawn.reveal else {
         panic!("not the trustees' secrets");
     };
     assert_eq!(
         secrets.iter().map(Option::is_some).collect::<Vec<_>>(),
         [true, false]
     );
-    assert!(fallback.is_some());
+    assert!(beacon.is_some());
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
