@@ -10,7 +10,7 @@ pub(crate) const HEAD_BYTES: usize = 27;
 /// Bytes of a household token.
 pub(crate) const TOKEN_BYTES: usize = 16;
 
-/// Highest percentile of the order of application.
+/// Highest hundredth of the time of application.
 pub(crate) const APPLY_ORDER_MAX: u8 = 99;
 /// Highest code of a sex.
 pub(crate) const SEX_MAX: u8 = 2;
@@ -40,8 +40,7 @@ pub struct Entrant {
 /// the entrant is; coarse, so that knowing when a person applied does not find him in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Covariates {
-    /// Percentile, 0 to 99, of the entrant's position by time of application among all entrants:
-    /// ⌊100 × entrants who applied before / all entrants⌋.
+    /// When the entrant applied, in hundredths of the time for which applications were taken: 0 to 99.
     pub apply_order: u8,
     /// 0 unknown, 1 female, 2 male.
     pub sex: u8,

@@ -13,7 +13,8 @@ use chassis::{
     task,
 };
 use draw::{
-    CommitReveal, Commitment, DrandRound, Entrant, EntrantsRoot, Hash, RandomnessSource, Trustee,
+    CommitReveal, Commitment, Covariates, DrandRound, Entrant, EntrantsRoot, Hash,
+    RandomnessSource, Trustee,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use messaging::outbox;
@@ -286,7 +287,7 @@ impl App {
         ));
         let (mut run, mut runs) = (EntrantRun::default(), Vec::new());
         while let Some(eligible) = eligible.try_next().await? {
-            let entrant = entrant(&eligible);
+            let entrant = entrant(&eligible, batch);
             root.push(&entrant)?;
             run.push(&entrant, &eligible);
             if run.is_full() {
@@ -381,8 +382,13 @@ fn unix_seconds(time: OffsetDateTime) -> u64 {
     u64::try_from(time.unix_timestamp()).unwrap_or_default()
 }
 
-fn entrant(eligible: &Eligible) -> Entrant {
+fn entrant(eligible: &Eligible, batch: &Batch) -> Entrant {
     Entrant {
+        covariates: Covariates {
+            apply_order: batch.apply_order(eligible.apply_time),
+            sex: eligible.sex,
+            age_band: eligible.age_band,
+        },
         pseudonym: eligible.pseudonym,
         region: eligible.region,
         groups: eligible.groups,

@@ -188,6 +188,17 @@ impl Batch {
         batch_name(&self.id)
     }
 
+    /// Returns when somebody applied, in hundredths of the time for which the batch was open, as the public list of a draw
+    /// shows it.
+    pub fn apply_order(&self, apply_time: OffsetDateTime) -> u8 {
+        let (Some(open), Some(close)) = (self.open_time, self.close_time) else {
+            return 0;
+        };
+        let length = (close - open).whole_microseconds().max(1);
+        let hundredths = (apply_time - open).whole_microseconds() * 100 / length;
+        u8::try_from(hundredths.clamp(0, 99)).unwrap_or_default()
+    }
+
     /// Returns the trustees that are missing from a list of shares.
     pub fn missing_trustees(&self, present: impl Fn(&str) -> bool) -> Vec<&str> {
         let names = self.randomness.trustees.iter().map(String::as_str);

@@ -167,7 +167,7 @@ pub fn stream_eligible<'c>(
                  AND NOT EXISTS (SELECT FROM decisions AS n
                                  WHERE n.batch_id = $1 AND n.stage = 2 AND n.application_id = d.application_id)
            ), prior AS (
-               SELECT household, least(count(*), 255)::smallint AS recipients
+               SELECT household, least(count(*), 254)::smallint AS recipients
                FROM participations
                WHERE programme = $2 AND household IS NOT NULL
                GROUP BY household

@@ -157,6 +157,20 @@ async fn a_trustee_who_stays_away_does_not_hold_the_draw_up_for_ever(db: PgPool)
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
+async fn a_named_beacon_counts_also_when_all_trustees_reveal(db: PgPool) {
+    let world = World::start(db).await;
+    let frozen = frozen_with_quorum(&world, 2).await;
+    let (name, round) = (frozen.name, frozen.beacon.unwrap().round);
+    world.reveal(&name).await;
+
+    // Otherwise whoever reveals last could choose between an outcome that is known and another one.
+    let without = world.draw(&name).await;
+    assert_refused(without, Code::FailedPrecondition, "BEACON_NOT_RECORDED");
+    record(&world, &name, sign(round)).await.unwrap();
+    world.draw(&name).await.unwrap();
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
 async fn too_few_trustees_decide_nothing(db: PgPool) {
     let world = World::start(db).await;
     let name = frozen_with_quorum(&world, 2).await.name;
