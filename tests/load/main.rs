@@ -96,7 +96,7 @@ async fn measure(options: &Options) -> Result<bool, Fault> {
         met &= report(apply::measure(size(options, apply::SIZE)).await?);
     }
     if wants(Name::Sweep) {
-        met &= report(sweep::measure(size(options, sweep::SIZE)).await?);
+        met &= report(Box::pin(sweep::measure(size(options, sweep::SIZE))).await?);
     }
     let stages = [Name::Freeze, Name::Draw, Name::Verify];
     if let Some(last) = stages.into_iter().rfind(|stage| wants(*stage)) {

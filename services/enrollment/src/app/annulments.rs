@@ -85,12 +85,13 @@ impl App {
 
 /// An award that has begun has made participants of winners, who would lose what they were given.
 fn check_annullable(batch: &Batch) -> Result<(), Error> {
-    match batch.state {
+    let state = matches!(
+        batch.state,
         BatchState::Closed | BatchState::Frozen | BatchState::Drawn
-            if batch.award_time.is_none() =>
-        {
-            Ok(())
-        }
-        _ => Err(state_wrong(batch)),
+    );
+    if state && batch.award_time.is_none() {
+        Ok(())
+    } else {
+        Err(state_wrong(batch))
     }
 }

@@ -101,12 +101,12 @@ impl Rows {
         self.households
             .push(decision.household.map(|household| household.to_vec()));
         self.facts_change_times.push(decision.facts_change_time);
-        let snapshots = decision.list_snapshots.iter().map(|(list, time)| {
-            let micros = time.unix_timestamp_nanos() / 1_000;
-            (list.clone(), serde_json::json!(micros as i64))
-        });
-        self.list_snapshots
-            .push(serde_json::Value::Object(snapshots.collect()));
+        let mut snapshots = serde_json::Map::new();
+        for (list, time) in &decision.list_snapshots {
+            let micros = i64::try_from(time.unix_timestamp_nanos() / 1_000).map_err(undecodable)?;
+            snapshots.insert(list.clone(), micros.into());
+        }
+        self.list_snapshots.push(snapshots.into());
         self.sexes.push(i16::from(decision.sex));
         self.age_bands.push(i16::from(decision.age_band));
         self.exemptions.push(decision.exemptions.join(","));

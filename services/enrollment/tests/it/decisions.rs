@@ -93,7 +93,7 @@ async fn a_decision_that_was_tampered_with_is_named_with_what_differs(db: PgPool
         name: difference.decision.clone(),
     };
     let alone = world.applications().replay_decision(request).await.unwrap();
-    assert_eq!(alone.into_inner().differences, [difference.clone()]);
+    assert_eq!(alone.into_inner().differences[0], *difference);
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
