@@ -5,6 +5,7 @@
 mod award_and_pay;
 mod award_and_return;
 mod bank_silent;
+mod exclusion_hit;
 mod seat_race;
 mod skills_week;
 mod stack;

@@ -16,7 +16,7 @@ use aws_lc_rs::{
     digest, hmac,
 };
 use sqlx::PgConnection;
-use tests::{cluster::Cluster, process::Service, regions::Regions};
+use tests::{cluster::Cluster, keys, process::Service, regions::Regions};
 use time::{Date, Duration, OffsetDateTime, UtcOffset};
 use tokio::task::JoinSet;
 use uuid::{Builder, Uuid};
@@ -119,7 +119,7 @@ impl Seed {
         let key = |service, name: &str| {
             let digits = cluster.setting(service, name);
             let digits = digits.ok_or_else(|| format!("{name} is not set"))?;
-            bytes_of(&digits).ok_or_else(|| Fault::from(format!("{name} is no key")))
+            keys::from_hex(&digits).ok_or_else(|| Fault::from(format!("{name} is no key")))
         };
         let matching = key(Service::Identity, "IDENTITY_MATCH_KEY")?;
         let pseudonym = key(Service::Enrollment, "ENROLLMENT_PSEUDONYM_KEY")?;
@@ -524,13 +524,6 @@ fn seal(
 
 fn cipher(key: &[u8]) -> RandomizedNonceKey {
     RandomizedNonceKey::new(&AES_256_GCM_SIV, key).expect("the library has the cipher")
-}
-
-fn bytes_of(digits: &str) -> Option<Vec<u8>> {
-    let pairs = (0..digits.len()).step_by(2);
-    pairs
-        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
-        .collect()
 }
 
 /// Says whether an applicant's facts change after the application.

@@ -28,6 +28,14 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Reads bytes from hex digits; `None` if they are none.
+pub fn from_hex(digits: &str) -> Option<Vec<u8>> {
+    let pairs = (0..digits.len()).step_by(2);
+    pairs
+        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
+        .collect()
+}
+
 /// Writes a new Ed25519 private key (PKCS#8, PEM), as `openssl genpkey -algorithm ed25519` does.
 pub fn write_ed25519_key(path: &Path) {
     let key = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new());

@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod catalogue;
+mod exclusions;
 mod import;
 mod learning;
 mod money;
@@ -27,6 +28,7 @@ mod selection;
 mod skills_week;
 mod vacancies;
 
+pub use exclusions::ExclusionList;
 pub use import::{ImportReport, Source};
 pub use learning::evidence;
 pub use money::{award_cost, outside_of};
@@ -38,6 +40,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Who calls whom in a programme.
 const CALLS: &[(Service, Caller)] = &[
     (Service::Identity, Caller::Frontend),
+    (Service::Identity, Caller::Operator1),
     (Service::Catalog, Caller::Operator1),
     (Service::Enrollment, Caller::Frontend),
     (Service::Enrollment, Caller::Operator1),
