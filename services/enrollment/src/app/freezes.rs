@@ -279,7 +279,7 @@ impl App {
         let plan = batch.quota_plan.to_draw().map_err(Error::QuotaMistakes)?;
         let mut root = EntrantsRoot::new(plan.groups().len());
         let mut reading = self.db.begin().await?;
-        storage::locks::prepare_large_sort(&mut reading).await?;
+        storage::locks::prepare_whole_batch(&mut reading).await?;
         let mut eligible = pin!(storage::draws::stream_eligible(
             &mut reading,
             &batch.id,

@@ -25,10 +25,13 @@ impl BatchLock {
     }
 }
 
-/// Gives a transaction that sorts a whole batch the memory for it, and no limit of time.
-pub async fn prepare_large_sort(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Prepares a transaction that reads a whole batch: memory to sort it, and no limit of time.
+pub async fn prepare_whole_batch(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "SELECT set_config('work_mem', '256MB', true) AS memory,
+                -- A batch that is younger than the statistics counts as one of few rows; looking each row up in the
+                -- others would then take the square of the time.
+                set_config('enable_nestloop', 'off', true) AS nestloop,
                 -- Compiling the query costs more than it gains for one pass.
                 set_config('jit', 'off', true) AS jit",
     )
