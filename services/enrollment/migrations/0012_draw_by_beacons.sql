@@ -1,4 +1,4 @@
--- A draw may take its randomness from a public beacon, alone or where a trustee is absent.
+-- A draw may take its randomness from a public beacon, alone or together with the secrets of trustees.
 ALTER TABLE batches
     -- The least number of trustees whose secrets decide; 0 without trustees.
     ADD COLUMN quorum smallint NOT NULL DEFAULT 0,
