@@ -39,6 +39,8 @@ async fn a_hit_stops_purchase_and_payment_and_lifting_resumes_both() {
     scene.graduate(&mut cluster, &participations, &run).await;
     list.import(cluster.now().await, &[person]).await.unwrap();
     is_in(programme, hit, participation::State::Frozen).await;
+    // payout has to know it before it makes a batch.
+    cluster.settle().await;
     scene.approve_payments(1).await;
     let other = &participations[1].account;
     is_paid(programme, other).await;

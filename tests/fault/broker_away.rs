@@ -20,7 +20,6 @@ async fn a_service_answers_while_the_broker_is_away() {
         .services(&[Service::Identity])
         .proxied(Link::Broker(Service::Identity))
         .allow_log("broker")
-        .allow_log("lapin::")
         .allow_log("the relay starts over")
         .start()
         .await;
@@ -65,7 +64,6 @@ async fn winners_are_funded_once_when_the_broker_is_back() {
         .proxied(links[0])
         .proxied(links[1])
         .allow_log("broker")
-        .allow_log("lapin::")
         .allow_log("the relay starts over")
         .allow_log("the consumer starts over")
         .start()

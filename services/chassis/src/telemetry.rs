@@ -75,9 +75,10 @@ impl TelemetryGuard {
 /// terminal) and `OTEL_EXPORTER_OTLP_ENDPOINT` (nothing is sent without it). What is wrong with them is kept in `env`.
 pub fn init(service: &'static str, env: &mut Env) -> TelemetryGuard {
     let prefix = service.to_ascii_uppercase();
+    // What lapin logs, it also returns; whoever gets it knows whether it is a fault.
     let filter = env.or(
         &format!("{prefix}_LOG"),
-        EnvFilter::new("info,opentelemetry=warn"),
+        EnvFilter::new("info,lapin=off,opentelemetry=warn"),
     );
     let default_format = match std::io::stderr().is_terminal() {
         true => LogFormat::Text,

@@ -9,8 +9,10 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use chassis::config::Secret;
 use futures::future::join_all;
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, PublisherConfirm,
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind,
+    PublisherConfirm,
     options::{BasicPublishOptions, ConfirmSelectOptions},
+    protocol::{AMQPErrorKind, AMQPHardError},
     types::ShortString,
     uri::AMQPUri,
 };
@@ -48,6 +50,20 @@ pub enum BrokerError {
     /// The broker took a message without a queue for it, or would not take it.
     #[error("the broker did not keep the message")]
     NotKept,
+}
+
+impl BrokerError {
+    /// Says whether the broker closed the connection because something in it failed.
+    pub(crate) fn is_internal(&self) -> bool {
+        let BrokerError::Amqp(error) = self else {
+            return false;
+        };
+        matches!(
+            error.kind(),
+            ErrorKind::ProtocolError(error)
+                if *error.kind() == AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR)
+        )
+    }
 }
 
 impl Broker {

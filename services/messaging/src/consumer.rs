@@ -57,6 +57,9 @@ const PREFETCH: u16 = 512;
 
 /// AMQP's number for "all is well".
 const REPLY_SUCCESS: u16 = 200;
+/// How often, and after what pause, a queue is asked again that somebody else is just making.
+const YOUNG_ATTEMPTS: usize = 10;
+const YOUNG_PAUSE: Duration = Duration::from_millis(200);
 /// A broker that is there answers at once.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -169,7 +172,21 @@ impl Work {
         Ok(())
     }
 
+    /// Opens a session. A queue that a producer or a replica is just making is declared before it works, and a consumer
+    /// that comes in between makes the broker close the connection with an internal error (RabbitMQ 3.10).
     async fn open(&self) -> Result<Session, ConsumerError> {
+        for _ in 0..YOUNG_ATTEMPTS {
+            match self.open_once().await {
+                Err(ConsumerError::Broker(error)) if error.is_internal() => {
+                    tokio::time::sleep(YOUNG_PAUSE).await;
+                }
+                opened => return opened,
+            }
+        }
+        self.open_once().await
+    }
+
+    async fn open_once(&self) -> Result<Session, ConsumerError> {
         let connection = self.broker.connect(&self.queue).await?;
         let channel = connection.create_channel().await?;
         self.subscription.declare(&channel).await?;
