@@ -34,7 +34,7 @@ pub(crate) async fn measure(selection: &Selection) -> Result<Vec<Line>, Fault> {
         name: "draw and award".to_owned(),
         figure: Figure::Time(drawn + awarded),
         yardstick: Some((
-            "COPY entrants out, winners in".to_owned(),
+            "COPY entrants out, participations in".to_owned(),
             yardstick(selection).await?,
         )),
         aim: Aim::Max(Figure::Time(selection.size.share_of(LIMIT))),
@@ -43,15 +43,15 @@ pub(crate) async fn measure(selection: &Selection) -> Result<Vec<Line>, Fault> {
 
 async fn yardstick(selection: &Selection) -> Result<Figure, Fault> {
     let mut connection = sql::connect(&selection.cluster, Service::Enrollment).await?;
-    let columns = sql::columns(&mut connection, "draw_winners", &[]).await?;
+    let columns = sql::columns(&mut connection, "participations", &[]).await?;
     let columns = columns.join(", ");
-    let winners = format!("SELECT {columns} FROM draw_winners");
-    let winners = sql::copy_out(&mut connection, &winners).await?;
-    sql::copy_table(&mut connection, "draw_winners").await?;
+    let rows = format!("SELECT {columns} FROM participations");
+    let rows = sql::copy_out(&mut connection, &rows).await?;
+    sql::copy_table(&mut connection, "participations").await?;
 
     let start = Instant::now();
     sql::copy_out(&mut connection, "SELECT records FROM entrant_runs").await?;
-    let target = format!("{YARDSTICK}.draw_winners ({columns})");
-    sql::copy_in(&mut connection, &target, &winners).await?;
+    let target = format!("{YARDSTICK}.participations ({columns})");
+    sql::copy_in(&mut connection, &target, &rows).await?;
     Ok(Figure::Time(start.elapsed()))
 }

@@ -24,6 +24,9 @@ use crate::{
     storage::{self, locks::BatchLock},
 };
 
+/// The results of how many runs are written by one statement; some 500 kB.
+const RESULTS_MAX: usize = 400;
+
 /// What a draw is made of.
 pub(super) struct DrawInput {
     /// The batch.
@@ -135,30 +138,25 @@ impl App {
     }
 }
 
-/// Writes the outcomes beside the runs of the list, and the winners.
+/// Writes the outcomes beside the runs of the list.
 async fn store_results(
     tx: &mut PgConnection,
     batch_id: &str,
     mut outcomes: &[Outcome],
 ) -> Result<(), Error> {
-    let mut after = Vec::new();
-    loop {
-        let runs = storage::draws::list_runs(tx, batch_id, &after).await?;
-        let Some(last) = runs.last() else { break };
-        after = last.first_pseudonym.clone();
-        let (mut results, mut winners) = (Vec::with_capacity(runs.len()), Vec::new());
-        for run in runs {
-            let count = usize::try_from(run.entrant_count).unwrap_or_default();
+    let starts = storage::draws::list_run_starts(tx, batch_id).await?;
+    for starts in starts.chunks(RESULTS_MAX) {
+        let mut results = Vec::with_capacity(starts.len());
+        for start in starts {
+            let count = usize::try_from(start.entrant_count).unwrap_or_default();
             let (of_run, rest) = outcomes
                 .split_at_checked(count)
                 .ok_or(Error::Broken("a list is longer than its draw"))?;
             outcomes = rest;
-            winners.extend(run.winners(of_run)?);
             let records = of_run.iter().flat_map(|outcome| outcome.to_record());
-            results.push((run.first_pseudonym, records.collect()));
+            results.push((start.first_pseudonym.clone(), records.collect()));
         }
         storage::draws::insert_results(tx, batch_id, results).await?;
-        storage::draws::insert_winners(tx, batch_id, winners).await?;
     }
     if outcomes.is_empty() {
         Ok(())

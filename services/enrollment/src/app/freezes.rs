@@ -54,9 +54,9 @@ const CHUNKS_AT_ONCE: usize = 4;
 /// How many recipients of another batch are looked up at once.
 const RECIPIENTS_PAGE: i64 = 10_000;
 
-/// How long before the batch opened a change may have begun that was committed after an application saw the facts: a
-/// day, for the longest transaction and for clocks that differ.
-const OVERLAP: Duration = Duration::days(1);
+/// How long before a time a change may have begun that was committed after it: a day, for the longest transaction and for
+/// clocks that differ.
+pub(super) const OVERLAP: Duration = Duration::days(1);
 
 impl App {
     /// CLOSED to FROZEN. The work goes on also when the caller leaves; a repeat waits for it and gets its answer.
@@ -397,7 +397,7 @@ fn entrant(eligible: &Eligible, batch: &Batch) -> Entrant {
     }
 }
 
-fn identity_failed(status: Status) -> Error {
+pub(super) fn identity_failed(status: Status) -> Error {
     Error::Peer {
         part: "identity",
         status,

@@ -303,40 +303,63 @@ pub async fn draw(
     Ok(moved.rows_affected() == 1)
 }
 
-/// Where an award stands: the time of the whole award, fixed by its first chunk, and the rank up to which it has come.
-/// Locks the batch. `None` when it is not DRAWN.
-pub async fn begin_award_chunk(
-    tx: &mut PgConnection,
+/// Begins an award or goes on with it: returns the time of the whole award, fixed by the first call, and the first
+/// pseudonym of the last run whose winners are awarded. `None` when the batch is not DRAWN.
+pub async fn begin_award(
+    connection: &mut PgConnection,
     batch_id: &str,
     now: OffsetDateTime,
-) -> Result<Option<(OffsetDateTime, i64)>, sqlx::Error> {
+) -> Result<Option<(OffsetDateTime, Vec<u8>)>, sqlx::Error> {
     let row = sqlx::query!(
         r#"UPDATE batches
            SET award_time = coalesce(award_time, $2)
            WHERE batch_id = $1 AND state = 'DRAWN'
-           RETURNING award_time AS "award_time!", awarded_rank"#,
+           RETURNING award_time AS "award_time!", awarded_run"#,
         batch_id,
         now,
     )
-    .fetch_optional(tx)
+    .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| (row.award_time, row.awarded_rank)))
+    Ok(row.map(|row| (row.award_time, row.awarded_run)))
 }
 
-/// Notes how far an award has come.
-pub async fn set_awarded_rank(
+/// Notes how far an award has come, and locks the batch. False when it is not where it was.
+pub async fn advance_award(
     tx: &mut PgConnection,
     batch_id: &str,
-    rank: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE batches SET awarded_rank = $2 WHERE batch_id = $1",
+    from_run: &[u8],
+    to_run: &[u8],
+    winner_count: i64,
+) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query!(
+        "UPDATE batches
+         SET awarded_run = $3, awarded_count = awarded_count + $4
+         WHERE batch_id = $1 AND state = 'DRAWN' AND awarded_run = $2",
         batch_id,
-        rank
+        from_run,
+        to_run,
+        winner_count,
     )
     .execute(tx)
     .await?;
-    Ok(())
+    Ok(moved.rows_affected() == 1)
+}
+
+/// Counts the winners whom awards of a programme's other batches have come past: another number says that one went on.
+pub async fn count_awarded_elsewhere(
+    tx: &mut PgConnection,
+    programme: &str,
+    batch_id: &str,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT coalesce(sum(awarded_count), 0)::bigint AS "count!"
+           FROM batches JOIN schemes USING (scheme_id)
+           WHERE programme = $1 AND batch_id <> $2"#,
+        programme,
+        batch_id,
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// DRAWN to AWARDED.

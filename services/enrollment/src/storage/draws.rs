@@ -1,4 +1,4 @@
-//! The tables `entrant_runs`, `result_runs`, `draw_winners` and `award_refusals`. The first three are written once.
+//! The tables `entrant_runs`, `result_runs` and `award_refusals`. The first two are written once.
 
 use std::collections::HashMap;
 
@@ -64,7 +64,7 @@ pub struct EntrantRun {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Winner {
     /// The position in the order of the draw.
-    pub rank: i64,
+    pub rank: u32,
     /// The application.
     pub application_id: Uuid,
     /// Whose.
@@ -72,7 +72,16 @@ pub struct Winner {
     /// The region of residence, a dotted path.
     pub region: String,
     /// The household's pseudonym.
-    pub household: Option<Vec<u8>>,
+    pub household: Option<[u8; 16]>,
+}
+
+/// Where a run begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunStart {
+    /// The first one's name.
+    pub first_pseudonym: Vec<u8>,
+    /// How many entrants it holds.
+    pub entrant_count: i32,
 }
 
 impl EntrantRun {
@@ -110,11 +119,11 @@ impl EntrantRun {
             let region = regions.next().unwrap_or_default();
             if outcome.won() {
                 winners.push(Winner {
-                    rank: i64::from(outcome.rank),
+                    rank: outcome.rank,
                     application_id: ids(&self.application_ids, i)?,
                     account_id: ids(&self.account_ids, i)?,
                     region: region.to_owned(),
-                    household: entrant.household.map(|household| household.to_vec()),
+                    household: entrant.household,
                 });
             }
         }
@@ -249,25 +258,49 @@ pub fn stream_records<'c>(
     .fetch(connection)
 }
 
-/// Lists the next runs, ascending.
-pub async fn list_runs(
+/// Lists where the runs of a batch begin, ascending.
+pub async fn list_run_starts(
     connection: &mut PgConnection,
     batch_id: &str,
-    after: &[u8],
-) -> Result<Vec<EntrantRun>, sqlx::Error> {
+) -> Result<Vec<RunStart>, sqlx::Error> {
     sqlx::query_as!(
-        EntrantRun,
-        "SELECT first_pseudonym, entrant_count, records, application_ids, account_ids, regions
-         FROM entrant_runs
-         WHERE batch_id = $1 AND first_pseudonym > $2
-         ORDER BY first_pseudonym
-         LIMIT $3",
+        RunStart,
+        "SELECT first_pseudonym, entrant_count FROM entrant_runs WHERE batch_id = $1 ORDER BY first_pseudonym",
         batch_id,
-        after,
-        RUNS_MAX as i64,
     )
     .fetch_all(connection)
     .await
+}
+
+/// Streams the winners of a batch's runs that begin after a pseudonym, ascending: of each run its first pseudonym and its
+/// winners.
+pub fn stream_winners<'c>(
+    connection: &'c mut PgConnection,
+    batch_id: &'c str,
+    after: &'c [u8],
+) -> impl Stream<Item = Result<(Vec<u8>, Vec<Winner>), sqlx::Error>> + Send + 'c {
+    sqlx::query!(
+        "SELECT first_pseudonym, entrant_count, records, application_ids, account_ids, regions, outcomes
+         FROM entrant_runs JOIN result_runs USING (batch_id, first_pseudonym)
+         WHERE batch_id = $1 AND first_pseudonym > $2
+         ORDER BY first_pseudonym",
+        batch_id,
+        after,
+    )
+    .fetch(connection)
+    .map(|row| {
+        let row = row?;
+        let run = EntrantRun {
+            first_pseudonym: row.first_pseudonym,
+            entrant_count: row.entrant_count,
+            records: row.records,
+            application_ids: row.application_ids,
+            account_ids: row.account_ids,
+            regions: row.regions,
+        };
+        let winners = run.winners(&outcomes(&row.outcomes)?)?;
+        Ok((run.first_pseudonym, winners))
+    })
 }
 
 /// Lists the records of the next runs, ascending, each with its first pseudonym.
@@ -308,37 +341,6 @@ pub async fn insert_results(
         batch_id,
         &first_pseudonyms,
         &outcomes,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Inserts winners.
-pub async fn insert_winners(
-    tx: &mut PgConnection,
-    batch_id: &str,
-    winners: Vec<Winner>,
-) -> Result<(), sqlx::Error> {
-    let mut columns = (vec![], vec![], vec![], vec![], vec![]);
-    for winner in winners {
-        columns.0.push(winner.rank);
-        columns.1.push(winner.application_id);
-        columns.2.push(winner.account_id);
-        columns.3.push(winner.region);
-        columns.4.push(winner.household);
-    }
-    sqlx::query!(
-        "INSERT INTO draw_winners (batch_id, rank, application_id, account_id, region, household)
-         SELECT $1, rank, application_id, account_id, region, household
-         FROM unnest($2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[])
-              AS new (rank, application_id, account_id, region, household)",
-        batch_id,
-        &columns.0,
-        &columns.1,
-        &columns.2,
-        &columns.3,
-        &columns.4 as &[Option<Vec<u8>>],
     )
     .execute(tx)
     .await?;
@@ -408,28 +410,6 @@ pub async fn find_outcomes(
         }
     }
     Ok(found)
-}
-
-/// Lists the winners after a rank.
-pub async fn list_winners(
-    tx: &mut PgConnection,
-    batch_id: &str,
-    after_rank: i64,
-    limit: i64,
-) -> Result<Vec<Winner>, sqlx::Error> {
-    sqlx::query_as!(
-        Winner,
-        "SELECT rank, application_id, account_id, region, household
-         FROM draw_winners
-         WHERE batch_id = $1 AND rank > $2
-         ORDER BY rank
-         LIMIT $3",
-        batch_id,
-        after_rank,
-        limit,
-    )
-    .fetch_all(tx)
-    .await
 }
 
 /// Notes winners who could not become participants.

@@ -43,6 +43,40 @@ pub async fn mark(
     Ok(marked.rows_affected())
 }
 
+/// Marks those of a batch's participations whose persons' facts are others than those of their newest decision: each
+/// account is given with the version that its facts have now.
+pub async fn mark_changed(
+    connection: &mut PgConnection,
+    batch_id: &str,
+    changes: &[(Uuid, OffsetDateTime)],
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    let (account_ids, change_times): (Vec<Uuid>, Vec<OffsetDateTime>) =
+        changes.iter().copied().unzip();
+    sqlx::query!(
+        "INSERT INTO rechecks (participation_id, mark_id, next_attempt_time)
+         SELECT p.participation_id, $4, $5
+         FROM unnest($2::uuid[], $3::timestamptz[]) AS change (account_id, change_time)
+         JOIN participations AS p ON p.batch_id = $1 AND p.account_id = change.account_id
+         CROSS JOIN LATERAL (SELECT facts_change_time FROM decisions
+                             WHERE application_id = p.application_id
+                             ORDER BY stage DESC
+                             LIMIT 1) AS d
+         WHERE d.facts_change_time IS DISTINCT FROM change.change_time AND p.state <> 'REVOKED'
+         ORDER BY p.participation_id
+         ON CONFLICT (participation_id) DO UPDATE
+         SET mark_id = excluded.mark_id, next_attempt_time = excluded.next_attempt_time",
+        batch_id,
+        &account_ids,
+        &change_times,
+        Uuid::now_v7(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Takes up marks that are due, and keeps others off them until `lease_end`.
 pub async fn claim_due(
     connection: &mut PgConnection,

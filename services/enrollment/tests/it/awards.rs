@@ -1,6 +1,6 @@
 //! Winners become participations.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chassis::names;
 use enrollment::storage::MIGRATOR;
@@ -51,7 +51,9 @@ async fn an_award_is_told_in_chunks_and_goes_on_after_an_interruption(db: PgPool
     world.drawn(&batch).await;
 
     // A replica that dies after its first chunk.
-    assert!(world.app.award_next_chunk("48", 1_000).await.unwrap());
+    world.app.award_next_chunk("48", 1_000).await.unwrap();
+    let first: usize = sizes_told(&world).await.iter().sum();
+    assert!((1_000..1_256).contains(&first), "{first}");
     assert_eq!(
         world.get_batch(&batch).await.state(),
         pb::batch::State::Drawn
@@ -59,9 +61,8 @@ async fn an_award_is_told_in_chunks_and_goes_on_after_an_interruption(db: PgPool
     world.clock.advance_by(time::Duration::days(2));
     world.award(&batch).await.unwrap();
 
+    assert!(sizes_told(&world).await.iter().all(|size| *size <= 1_000));
     let events = world.told::<pb::ParticipationsAwarded>().await;
-    let sizes: Vec<usize> = events.iter().map(|event| event.awards.len()).collect();
-    assert_eq!(sizes, [1_000, 1_000, 300]);
     let accounts: HashSet<&String> = events
         .iter()
         .flat_map(|e| e.awards.iter().map(|a| &a.account))
@@ -77,6 +78,12 @@ async fn an_award_is_told_in_chunks_and_goes_on_after_an_interruption(db: PgPool
         world.get_batch(&batch).await.state(),
         pb::batch::State::Awarded
     );
+}
+
+/// How many participations each event tells of.
+async fn sizes_told(world: &World) -> Vec<usize> {
+    let events = world.told::<pb::ParticipationsAwarded>().await;
+    events.iter().map(|event| event.awards.len()).collect()
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
@@ -113,6 +120,104 @@ async fn two_batches_that_are_drawn_side_by_side_keep_the_limits_together(db: Pg
         .await
         .unwrap();
     assert_eq!(reasons.len(), 2);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn the_better_rank_gets_what_another_award_has_left(db: PgPool) {
+    let world = World::start(db).await;
+    let (first, second) = (
+        world.open_batch("48", 10).await,
+        world.open_batch("49", 1_000).await,
+    );
+    let families: Vec<[Uuid; 3]> = (0..20).map(|_| [0; 3].map(|_| Uuid::now_v7())).collect();
+    for (i, family) in families.iter().enumerate() {
+        for account in family {
+            let member = PersonFacts {
+                household: vec![u8::try_from(i).unwrap(); 16],
+                ..person()
+            };
+            world.peers.add_person(*account, member);
+        }
+    }
+    let of_first: Vec<Uuid> = families.iter().take(10).map(|family| family[0]).collect();
+    let of_second: Vec<Uuid> = families.iter().flat_map(|f| [f[1], f[2]]).collect();
+    world.apply_all(&first, &of_first).await;
+    world.apply_all(&second, &of_second).await;
+    // More than one run, so that the order of the list is not the order of the ranks.
+    world.applicants(&second, 500).await;
+    world.drawn(&first).await;
+    world.drawn(&second).await;
+
+    // In the midst of the second award, the first takes a place of ten households.
+    world.app.award_next_chunk("49", 1).await.unwrap();
+    let begun = awarded_in(&world, "49").await;
+    world.award(&first).await.unwrap();
+    world.award(&second).await.unwrap();
+
+    let recipients = awarded_in(&world, "49").await;
+    let ranks = ranks_of(&world, &second).await;
+    for (i, family) in families.iter().enumerate() {
+        let members = [family[1], family[2]];
+        let (mut in_time, mut left) = (0, Vec::new());
+        for member in members {
+            if begun.contains(&member) {
+                in_time += 1;
+            } else {
+                left.push(member);
+            }
+        }
+        left.sort_by_key(|member| ranks[member]);
+        let limit = if i < 10 { 1_usize } else { 2 };
+        let admitted = limit.saturating_sub(in_time).min(left.len());
+        for (place, member) in left.iter().enumerate() {
+            assert_eq!(recipients.contains(member), place < admitted, "{family:?}");
+        }
+    }
+    let refused = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM award_refusals WHERE batch_id = '49'"#
+    )
+    .fetch_one(&world.db)
+    .await
+    .unwrap();
+    assert_eq!(540 - recipients.len(), usize::try_from(refused).unwrap());
+}
+
+async fn awarded_in(world: &World, batch_id: &str) -> HashSet<Uuid> {
+    let accounts = sqlx::query_scalar!(
+        "SELECT account_id FROM participations WHERE batch_id = $1",
+        batch_id
+    );
+    let accounts = accounts.fetch_all(&world.db).await.unwrap();
+    accounts.into_iter().collect()
+}
+
+async fn ranks_of(world: &World, batch: &str) -> HashMap<Uuid, i64> {
+    let request = pb::ListApplicationsRequest {
+        batch: batch.to_owned(),
+        page_size: 1_000,
+        ..pb::ListApplicationsRequest::default()
+    };
+    let page = world.applications().list_applications(request).await;
+    let applications = page.unwrap().into_inner().applications;
+    let rank = |a: &pb::Application| {
+        let account = names::parse_uuid(&a.account, "accounts").unwrap();
+        (account, a.rank)
+    };
+    applications.iter().map(rank).collect()
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn only_those_whose_facts_changed_since_the_freeze_are_checked_again(db: PgPool) {
+    let world = World::start(db).await;
+    let batch = world.open_batch("48", 10).await;
+    let accounts = world.applicants(&batch, 10).await;
+    world.drawn(&batch).await;
+    world.clock.advance_by(time::Duration::hours(1));
+    world.peers.add_person(accounts[3], person());
+
+    world.award(&batch).await.unwrap();
+
+    assert_eq!(world.app.sweep_rechecks().await.unwrap(), 1);
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]

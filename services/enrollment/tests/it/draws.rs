@@ -248,11 +248,6 @@ async fn no_statement_changes_or_adds_a_result(db: PgPool) {
          SELECT batch_id, first_pseudonym, '\\x0000000102' FROM entrant_runs ON CONFLICT DO NOTHING",
         "INSERT INTO result_runs (batch_id, first_pseudonym, outcomes)
          SELECT batch_id, '\\x00000000000000000000000000000000', '\\x0000000102' FROM batches",
-        "UPDATE draw_winners SET account_id = gen_random_uuid()",
-        "DELETE FROM draw_winners",
-        "TRUNCATE draw_winners",
-        "INSERT INTO draw_winners (batch_id, rank, application_id, account_id, region)
-         SELECT batch_id, 2, application_id, account_id, '' FROM applications LIMIT 1",
     ] {
         let before = result(&world).await;
         let done = sqlx::raw_sql(statement).execute(&world.db).await;
@@ -270,11 +265,7 @@ async fn result(world: &World) -> String {
         .fetch_all(&world.db)
         .await
         .unwrap();
-    let winners = sqlx::query!("SELECT * FROM draw_winners ORDER BY batch_id, rank")
-        .fetch_all(&world.db)
-        .await
-        .unwrap();
-    format!("{runs:?} {winners:?}")
+    format!("{runs:?}")
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
