@@ -26,6 +26,7 @@ use tests::{
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
     Fault,
@@ -295,18 +296,27 @@ impl Effects {
 
 impl Handler for Effects {
     async fn handle(&self, tx: &mut PgConnection, event: &Event) -> Result<(), HandleError> {
+        self.handle_run(tx, QUEUE, &[event]).await
+    }
+
+    async fn handle_run(
+        &self,
+        tx: &mut PgConnection,
+        _queue: &str,
+        events: &[&Event],
+    ) -> Result<(), HandleError> {
+        let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
+        let subjects: Vec<&str> = events.iter().map(|event| event.subject.as_str()).collect();
         #[expect(
             clippy::disallowed_methods,
             reason = "the table is the benchmark's own: no cache of queries knows it"
         )]
-        let insert = sqlx::query("INSERT INTO effects (event_id, subject) VALUES ($1, $2)");
-        insert
-            .bind(event.id)
-            .bind(&event.subject)
-            .execute(tx)
-            .await?;
+        let insert = sqlx::query(
+            "INSERT INTO effects (event_id, subject) SELECT * FROM unnest($1::uuid[], $2::text[])",
+        );
+        insert.bind(ids).bind(subjects).execute(tx).await?;
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.count += 1;
+        taken.count += events.len() as u64;
         taken.first.get_or_insert_with(Instant::now);
         Ok(())
     }

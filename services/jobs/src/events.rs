@@ -5,7 +5,7 @@ use proto::enrollment::v1::CertificateIssued;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use crate::{app, domain::recommendation::Certificate};
+use crate::{app, domain::recommendation::Certificate, storage::certificates::NewCertificate};
 
 /// jobs has no events of its own.
 pub const PRODUCER: Producer = Producer {
@@ -26,38 +26,43 @@ pub struct Events;
 
 impl Handler for Events {
     async fn handle(&self, tx: &mut PgConnection, event: &Event) -> Result<(), HandleError> {
-        if event.is::<CertificateIssued>() {
-            return on_certificate_issued(tx, event.decode()?).await;
-        }
-        Err(HandleError::unexpected(event))
+        app::certificates::on_certificates_issued(tx, &[issued(event)?]).await?;
+        Ok(())
+    }
+
+    async fn handle_run(
+        &self,
+        tx: &mut PgConnection,
+        _queue: &str,
+        events: &[&Event],
+    ) -> Result<(), HandleError> {
+        let issued: Result<Vec<NewCertificate>, HandleError> =
+            events.iter().map(|event| issued(event)).collect();
+        app::certificates::on_certificates_issued(tx, &issued?).await?;
+        Ok(())
     }
 }
 
-async fn on_certificate_issued(
-    tx: &mut PgConnection,
-    issued: CertificateIssued,
-) -> Result<(), HandleError> {
-    let account_id = id_in(&issued.account, "accounts")?;
-    let certificate_id = id_in(&issued.certificate, "certificates")?;
+fn issued(event: &Event) -> Result<NewCertificate, HandleError> {
+    if !event.is::<CertificateIssued>() {
+        return Err(HandleError::unexpected(event));
+    }
+    let issued: CertificateIssued = event.decode()?;
     let issue_time = issued
         .issue_time
         .and_then(|time| OffsetDateTime::from_unix_timestamp(time.seconds).ok())
         .ok_or_else(|| {
             HandleError::Reject("issue_time is missing or beyond all years".to_owned())
         })?;
-    let certificate = Certificate {
-        course_title: issued.course_title,
-        course_category: issued.course_category,
-    };
-    app::certificates::on_certificate_issued(
-        tx,
-        account_id,
-        certificate_id,
-        &certificate,
+    Ok(NewCertificate {
+        account_id: id_in(&issued.account, "accounts")?,
+        certificate_id: id_in(&issued.certificate, "certificates")?,
+        certificate: Certificate {
+            course_title: issued.course_title,
+            course_category: issued.course_category,
+        },
         issue_time,
-    )
-    .await?;
-    Ok(())
+    })
 }
 
 fn id_in(name: &str, collection: &str) -> Result<uuid::Uuid, HandleError> {

@@ -3,7 +3,7 @@
 //! One turn:
 //! 1. Take the deliveries that wait, at most 256, or what arrives within 2 ms of the first.
 //! 2. One transaction: the inbox rows of all, set-wise. An event whose row was there has had its effect: a repeat.
-//! 3. In the same transaction the handler of each new event, in the order of the queue.
+//! 3. In the same transaction the handler of the new events, in the order of the queue, run by run of one type.
 //! 4. Commit. Then, and only then, acknowledge all with one command.
 //! 5. If anything fails in 2–4: roll back and go through the deliveries one by one, each in a transaction of its own:
 //!    - `Retry`, or the database is away: keep the delivery in hand, wait, try again, for ever. Nothing is taken

@@ -1,18 +1,13 @@
 //! Use cases on certificates.
 
 use sqlx::PgConnection;
-use time::OffsetDateTime;
-use uuid::Uuid;
 
-use crate::{domain::recommendation::Certificate, storage};
+use crate::storage::{self, certificates::NewCertificate};
 
-/// Keeps what an account has verifiably learned. Runs in the transaction of the event's inbox row.
-pub async fn on_certificate_issued(
+/// Keeps what accounts have verifiably learned. Runs in the transaction of the events' inbox rows.
+pub async fn on_certificates_issued(
     tx: &mut PgConnection,
-    account_id: Uuid,
-    certificate_id: Uuid,
-    certificate: &Certificate,
-    issue_time: OffsetDateTime,
+    issued: &[NewCertificate],
 ) -> Result<(), sqlx::Error> {
-    storage::certificates::insert(tx, account_id, certificate_id, certificate, issue_time).await
+    storage::certificates::insert_all(tx, issued).await
 }

@@ -6,23 +6,40 @@ use uuid::Uuid;
 
 use crate::domain::recommendation::Certificate;
 
-/// Keeps a certificate; one that is known already stays as it is.
-pub async fn insert(
-    tx: &mut PgConnection,
-    account_id: Uuid,
-    certificate_id: Uuid,
-    certificate: &Certificate,
-    issue_time: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
+/// A certificate and whose it is.
+#[derive(Clone, Debug)]
+pub struct NewCertificate {
+    /// Whose.
+    pub account_id: Uuid,
+    /// The id.
+    pub certificate_id: Uuid,
+    /// What it is about.
+    pub certificate: Certificate,
+    /// When it was issued.
+    pub issue_time: OffsetDateTime,
+}
+
+/// Keeps certificates; those that are known already stay as they are.
+pub async fn insert_all(tx: &mut PgConnection, new: &[NewCertificate]) -> Result<(), sqlx::Error> {
+    let mut columns = (vec![], vec![], vec![], vec![], vec![]);
+    for row in new {
+        columns.0.push(row.account_id);
+        columns.1.push(row.certificate_id);
+        columns.2.push(row.certificate.course_title.as_str());
+        columns.3.push(row.certificate.course_category.as_str());
+        columns.4.push(row.issue_time);
+    }
     sqlx::query!(
         "INSERT INTO certificates (account_id, certificate_id, course_title, course_category, issue_time)
-         VALUES ($1, $2, $3, $4, $5)
+         SELECT account_id, certificate_id, course_title, course_category, issue_time
+         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
+              AS new (account_id, certificate_id, course_title, course_category, issue_time)
          ON CONFLICT (account_id, certificate_id) DO NOTHING",
-        account_id,
-        certificate_id,
-        certificate.course_title,
-        certificate.course_category,
-        issue_time,
+        &columns.0,
+        &columns.1,
+        &columns.2 as &[&str],
+        &columns.3 as &[&str],
+        &columns.4,
     )
     .execute(tx)
     .await?;

@@ -1,6 +1,8 @@
 //! Vacancies that fit an account, and why.
 
-use jobs::{app::certificates, domain::recommendation::Certificate};
+use jobs::{
+    app::certificates, domain::recommendation::Certificate, storage::certificates::NewCertificate,
+};
 use proto::jobs::v1::{self as pb, recommendation_reason::Kind};
 use sqlx::PgPool;
 use time::{Duration, macros::datetime};
@@ -28,20 +30,19 @@ async fn a_portal(db: PgPool) -> Jobs {
 }
 
 async fn a_certificate(db: &PgPool, account: Uuid, course_title: &str, course_category: &str) {
-    let certificate = Certificate {
-        course_title: course_title.to_owned(),
-        course_category: course_category.to_owned(),
+    let issued = NewCertificate {
+        account_id: account,
+        certificate_id: Uuid::now_v7(),
+        certificate: Certificate {
+            course_title: course_title.to_owned(),
+            course_category: course_category.to_owned(),
+        },
+        issue_time: NOW,
     };
     let mut connection = db.acquire().await.unwrap();
-    certificates::on_certificate_issued(
-        &mut connection,
-        account,
-        Uuid::now_v7(),
-        &certificate,
-        NOW,
-    )
-    .await
-    .unwrap();
+    certificates::on_certificates_issued(&mut connection, &[issued])
+        .await
+        .unwrap();
 }
 
 async fn interests(jobs: &Jobs, account: Uuid, keywords: &[&str], regions: &[&str]) {

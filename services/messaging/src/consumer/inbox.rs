@@ -20,6 +20,25 @@ pub trait Handler: Send + Sync + 'static {
         tx: &mut PgConnection,
         event: &Event,
     ) -> impl Future<Output = Result<(), HandleError>> + Send;
+
+    /// Lets a run of events of one type have their effects, in their order. By default one after the other, each in its
+    /// trace; a handler whose effects fit into one statement writes its own. When it fails, nothing of the run has an
+    /// effect, and each event is handled alone.
+    fn handle_run(
+        &self,
+        tx: &mut PgConnection,
+        queue: &str,
+        events: &[&Event],
+    ) -> impl Future<Output = Result<(), HandleError>> + Send {
+        async move {
+            for event in events {
+                self.handle(tx, event)
+                    .instrument(span(queue, event))
+                    .await?;
+            }
+            Ok(())
+        }
+    }
 }
 
 /// What [`take_in`] did.
@@ -50,7 +69,8 @@ pub(super) trait AnyHandler: Send + Sync {
     fn handle_any<'a>(
         &'a self,
         tx: &'a mut PgConnection,
-        event: &'a Event,
+        queue: &'a str,
+        events: &'a [&'a Event],
     ) -> BoxFuture<'a, Result<(), HandleError>>;
 }
 
@@ -58,9 +78,10 @@ impl<H: Handler> AnyHandler for H {
     fn handle_any<'a>(
         &'a self,
         tx: &'a mut PgConnection,
-        event: &'a Event,
+        queue: &'a str,
+        events: &'a [&'a Event],
     ) -> BoxFuture<'a, Result<(), HandleError>> {
-        Box::pin(self.handle(tx, event))
+        Box::pin(self.handle_run(tx, queue, events))
     }
 }
 
@@ -72,16 +93,19 @@ pub(super) async fn take_all(
     handler: &dyn AnyHandler,
 ) -> Result<Vec<Taken>, HandleError> {
     let mut tx = pool.begin().await.map_err(HandleError::retry)?;
-    let mut fresh = insert_rows(&mut tx, queue, events).await?;
-    let mut taken = Vec::with_capacity(events.len());
+    let mut new_ids = insert_rows(&mut tx, queue, events).await?;
+    let (mut taken, mut new) = (Vec::with_capacity(events.len()), Vec::new());
     for event in events {
         // Two copies in one batch: the first is new, the second is not.
-        if fresh.remove(&event.id) {
-            handle(handler, queue, &mut tx, event).await?;
+        if new_ids.remove(&event.id) {
+            new.push(*event);
             taken.push(Taken::New);
         } else {
             taken.push(Taken::Repeat);
         }
+    }
+    for run in new.chunk_by(|one, next| one.r#type == next.r#type) {
+        handle(handler, queue, &mut tx, run).await?;
     }
     commit(tx).await?;
     Ok(taken)
@@ -111,13 +135,22 @@ async fn insert_rows(
     Ok(fresh.into_iter().collect())
 }
 
-/// Runs the handler in the trace in which the event happened.
+/// Runs the handler.
 async fn handle(
     handler: &dyn AnyHandler,
     queue: &str,
     tx: &mut PgConnection,
-    event: &Event,
+    run: &[&Event],
 ) -> Result<(), HandleError> {
+    // The transaction of a handler that panicked is dropped with all it did.
+    let ended = AssertUnwindSafe(handler.handle_any(tx, queue, run))
+        .catch_unwind()
+        .await;
+    ended.unwrap_or_else(|_panic| Err(HandleError::Reject("the handler panicked".to_owned())))
+}
+
+/// Returns a span in the trace in which an event happened.
+fn span(queue: &str, event: &Event) -> tracing::Span {
     let span = tracing::info_span!(
         parent: None,
         "process",
@@ -128,12 +161,7 @@ async fn handle(
         trace_id = tracing::field::Empty,
     );
     chassis::telemetry::continue_trace(&span, event.traceparent.as_deref());
-    // The transaction of a handler that panicked is dropped with all it did.
-    let ended = AssertUnwindSafe(handler.handle_any(tx, event))
-        .catch_unwind()
-        .instrument(span)
-        .await;
-    ended.unwrap_or_else(|_panic| Err(HandleError::Reject("the handler panicked".to_owned())))
+    span
 }
 
 async fn commit(mut tx: Transaction<'_, Postgres>) -> Result<(), HandleError> {

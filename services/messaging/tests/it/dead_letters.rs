@@ -314,3 +314,56 @@ async fn a_passing_fault_holds_the_event_and_what_follows(
     stage.await_effects("things/1", &[1, 2, 3, 4, 5]).await;
     assert!(stage.is_empty(DEAD).await);
 }
+
+#[sqlx::test]
+async fn one_that_is_rejected_in_a_run_leaves_the_others_their_effects(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    /// Handles a run at once, and notes its length.
+    struct Together {
+        recorder: Recorder,
+        runs: Arc<std::sync::Mutex<Vec<usize>>>,
+    }
+    impl Handler for Together {
+        async fn handle(&self, tx: &mut PgConnection, event: &Event) -> Result<(), HandleError> {
+            self.recorder.handle(tx, event).await
+        }
+
+        async fn handle_run(
+            &self,
+            tx: &mut PgConnection,
+            _queue: &str,
+            events: &[&Event],
+        ) -> Result<(), HandleError> {
+            for event in events {
+                self.recorder.handle(tx, event).await?;
+            }
+            self.runs.lock().unwrap().push(events.len());
+            Ok(())
+        }
+    }
+    let stage = Stage::new(options).await;
+    for version in 1..=20 {
+        let note = if version == 7 { "reject" } else { "" };
+        stage.tell_note("things/1", version, note).await;
+    }
+    stage.teller().await;
+    stage.await_empty_outbox().await;
+    let runs = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let together = Together {
+        recorder: Recorder::default(),
+        runs: Arc::clone(&runs),
+    };
+
+    stage.taker_with(together).await;
+
+    let others: Vec<i64> = (1..=20).filter(|version| *version != 7).collect();
+    stage.await_effects("things/1", &others).await;
+    let letter = stage.fetch(DEAD).await;
+    assert_eq!(
+        letter.header("bekal-dead-reason").as_deref(),
+        Some("the note says so")
+    );
+    assert_eq!(runs.lock().unwrap().iter().sum::<usize>(), 19);
+}
