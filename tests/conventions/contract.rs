@@ -46,6 +46,14 @@ const REPEATABLE: &[(&str, &str)] = &[
     ),
     ("CaptureFunds", "the hold's name is the key"),
     ("ReleaseFunds", "the hold's name is the key"),
+    (
+        "CreateLedgerAccounts",
+        "the caller chooses each account's name, which is its key",
+    ),
+    (
+        "CreateTransfers",
+        "the caller chooses each transfer's name, which is its key",
+    ),
 ];
 
 fn pool() -> DescriptorPool {

@@ -31,10 +31,18 @@ pub mod payees;
 pub mod disbursements;
 pub mod payments;
 
+use ledger::transfers;
+
 /// How many holds one transaction takes, and how many may wait for the next: at some 5,000 a second the last of the
 /// queue waits a second.
 const HOLDS_BATCH_MAX: usize = 500;
 const HOLDS_QUEUE_MAX: usize = 5_000;
+
+/// The same for calls of a few transfers, and for calls of many, of which the last of the queue waits some seconds.
+const TRANSFERS_BATCH_MAX: usize = 2_000;
+const TRANSFERS_QUEUE_MAX: usize = 10_000;
+const BULK_TRANSFERS_BATCH_MAX: usize = 8;
+const BULK_TRANSFERS_QUEUE_MAX: usize = 32;
 
 /// What the use cases need. Clones share it.
 #[derive(Clone)]
@@ -49,6 +57,8 @@ pub struct App {
     /// Tells the workers to send nothing more.
     stopping: CancellationToken,
     holds: Gatherer<HoldCommand, holds::HoldAnswer>,
+    transfers: Gatherer<transfers::Call, transfers::Answer>,
+    bulk_transfers: Gatherer<transfers::Call, transfers::Answer>,
 }
 
 /// How payments are sent and asked about.
@@ -73,7 +83,7 @@ pub struct Parts {
 }
 
 impl App {
-    /// Wires the use cases and starts their gatherer.
+    /// Wires the use cases and starts their gatherers.
     pub fn start(db: PgPool, clock: Clock, relay: Relay, parts: Parts, tasks: &Tasks) -> App {
         let batches = holds::Batches {
             db: db.clone(),
@@ -84,7 +94,24 @@ impl App {
             let batches = batches.clone();
             async move { batches.run(batch).await }
         };
+        let bookings = transfers::Batches {
+            db: db.clone(),
+            clock: clock.clone(),
+        };
+        let gather_transfers = |name, batch_max, queue_max| {
+            let bookings = bookings.clone();
+            Gatherer::start(name, batch_max, queue_max, tasks, move |batch| {
+                let bookings = bookings.clone();
+                async move { bookings.run(batch).await }
+            })
+        };
         App {
+            transfers: gather_transfers("transfers", TRANSFERS_BATCH_MAX, TRANSFERS_QUEUE_MAX),
+            bulk_transfers: gather_transfers(
+                "bulk-transfers",
+                BULK_TRANSFERS_BATCH_MAX,
+                BULK_TRANSFERS_QUEUE_MAX,
+            ),
             db,
             clock,
             relay,
@@ -100,6 +127,11 @@ impl App {
     /// Returns the keys of account numbers.
     pub fn vault(&self) -> &Vault {
         &self.vault
+    }
+
+    /// Returns the clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Returns the database.

@@ -21,6 +21,8 @@ enum Command {
     Serve,
     /// Applies the migrations that are missing.
     Migrate,
+    /// Compares the ledger with its transfers; fails when anything differs.
+    Audit,
     /// Puts the dead letters of a queue back into it.
     ReplayDeadLetters {
         /// The queue, such as `payout.enrollment-events`.
@@ -44,6 +46,7 @@ impl Arguments {
                 crate::run(config, listener, shutdown::signal()?).await
             }
             Command::Migrate => crate::migrate(&config).await,
+            Command::Audit => crate::audit(&config).await,
             Command::ReplayDeadLetters { queue, limit } => {
                 let broker = Broker::new(&config.process.broker_url, config.process.service);
                 let count = dead_letters::replay(&broker, &queue, limit).await?;

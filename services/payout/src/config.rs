@@ -24,6 +24,8 @@ pub struct Config {
     /// `PAYOUT_RAIL_CONCURRENCY_MAX`, `PAYOUT_INQUIRY_DELAY_SECONDS`, `PAYOUT_RESEND_AFTER_SECONDS`: how payments are
     /// sent and asked about.
     pub payments: PaymentsConfig,
+    /// `PAYOUT_AUDIT_INTERVAL_SECONDS`: how often the ledger is compared with its transfers.
+    pub audit_interval: Duration,
 }
 
 impl Config {
@@ -33,11 +35,13 @@ impl Config {
         let account_key = env.required("PAYOUT_ACCOUNT_KEY");
         let rail = read_rail(env);
         let payments = read_payments(env);
+        let audit_interval = env.within("PAYOUT_AUDIT_INTERVAL_SECONDS", 3_600, 1..=604_800);
         Some(Config {
             process: process?,
             account_key: account_key?,
             rail: rail?,
             payments,
+            audit_interval: Duration::from_secs(audit_interval),
         })
     }
 }

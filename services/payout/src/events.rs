@@ -43,6 +43,10 @@ pub const PRODUCER: Producer = Producer {
             r#type: "bekal.payout.v1.DisbursementFailed",
             consumers: &[],
         },
+        Route {
+            r#type: "bekal.payout.v1.LedgerDifferenceFound",
+            consumers: &[],
+        },
     ],
 };
 
@@ -349,6 +353,20 @@ impl From<event::DisbursementFailed<'_>> for pb::DisbursementFailed {
             disbursement: names::format("disbursements", failed.payment.id),
             account: names::format("accounts", failed.payment.account_id),
             failure_reason: failed.reason.as_str().to_owned(),
+        }
+    }
+}
+
+impl From<event::LedgerDifferenceFound<'_>> for pb::LedgerDifferenceFound {
+    fn from(found: event::LedgerDifferenceFound<'_>) -> pb::LedgerDifferenceFound {
+        let accounts = found.account_ids.iter();
+        pb::LedgerDifferenceFound {
+            accounts: accounts
+                .map(|id| names::format("ledgerAccounts", id.0))
+                .collect(),
+            account_count: found.account_count,
+            batches: found.batches.to_vec(),
+            audit_time: Some(timestamp(found.audit_time)),
         }
     }
 }

@@ -96,6 +96,10 @@ pub async fn run(
     );
     let payments = app.clone();
     tasks.spawn("payments", async move { payments.run_payments().await });
+    let timeouts = app.clone();
+    tasks.spawn("timeouts", async move { timeouts.run_timeouts().await });
+    let (auditor, interval) = (app.clone(), config.audit_interval);
+    tasks.spawn("audits", async move { auditor.run_audits(interval).await });
 
     let readiness = Readiness::new();
     let database = database_ready(pool.clone(), readiness.latch("database"), tasks.stopping());
@@ -131,6 +135,23 @@ pub fn mount(server: Server, app: &App) -> Server {
 /// When the database is away, or a migration fails or differs from what was applied.
 pub async fn migrate(config: &Config) -> Result<(), Failure> {
     Ok(db::migrate(&db::connect(&config.process)?, &storage::MIGRATOR).await?)
+}
+
+/// Audits the ledger once; the log names what differs.
+///
+/// # Errors
+/// When the database is away, or the ledger differs.
+pub async fn audit(config: &Config) -> Result<(), Failure> {
+    let audit = app::ledger::audit::audit_at_length(&db::connect(&config.process)?).await?;
+    if !audit.is_sound() {
+        return Err("the ledger differs from its transfers".into());
+    }
+    tracing::info!(
+        ledger.account_count = audit.account_count,
+        ledger.transfer_count = audit.transfer_count,
+        "the ledger is sound"
+    );
+    Ok(())
 }
 
 async fn database_ready(pool: PgPool, latch: Latch, stopping: CancellationToken) {

@@ -1,26 +1,27 @@
 //! Booking: lock the accounts in the order of their ids, decide in memory, write set-wise. And looking at the books.
+//! `ledger/transfers.rs` books for callers, `ledger/timeouts.rs` what expires, `ledger/audit.rs` compares.
 
 use std::collections::BTreeSet;
 
-use chassis::paging::PageRequest;
+use chassis::{names, paging::PageRequest};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::App;
 use crate::{
-    domain::ledger::{
-        AccountId, Book, Booked, Movement, Transfer, TransferId, TransferRefusal, Verdict,
-    },
+    domain::ledger::{AccountId, Book, Booked, Transfer, TransferId, TransferRefusal, Verdict},
     error::Error,
     storage::{
         self,
-        ledger::books::{AccountRow, Audit, TransferRow},
+        ledger::books::{AccountRow, TransferRow},
     },
 };
 
-/// How many accounts an audit names at most.
-const DIFFERING_MAX: i64 = 100;
+pub mod accounts;
+pub mod audit;
+pub mod timeouts;
+pub mod transfers;
 
 /// Books the lines that can be booked, in order, with a verdict for each. Refused lines change nothing.
 pub async fn apply(
@@ -28,18 +29,31 @@ pub async fn apply(
     lines: &[Transfer],
     now: OffsetDateTime,
 ) -> Result<Vec<Verdict>, sqlx::Error> {
+    let verdicts = apply_calls(tx, &[lines], now).await?;
+    Ok(verdicts.into_iter().flatten().collect())
+}
+
+/// Books the lines of several calls, one call after the other, with the verdicts of each. No chain reaches from a call into
+/// the next.
+async fn apply_calls(
+    tx: &mut PgConnection,
+    calls: &[&[Transfer]],
+    now: OffsetDateTime,
+) -> Result<Vec<Vec<Verdict>>, sqlx::Error> {
+    let lines: Vec<&Transfer> = calls.iter().copied().flatten().collect();
     if lines.is_empty() {
-        return Ok(Vec::new());
+        return Ok(calls.iter().map(|_| Vec::new()).collect());
     }
     // A pending transfer never changes, so that its accounts are known before they are locked.
-    let pending_ids: Vec<TransferId> = lines.iter().filter_map(Transfer::pending_id).collect();
+    let pending_ids: Vec<TransferId> = lines.iter().filter_map(|line| line.pending_id()).collect();
     let pending = match pending_ids.is_empty() {
         true => Vec::new(),
         false => storage::ledger::find_transfers(tx, &pending_ids, &[]).await?,
     };
-    let mut book = open_book(tx, accounts_of(lines, &pending)).await?;
-    let verdicts = book_lines(tx, &mut book, lines).await?;
-    close_book(tx, &book, now).await?;
+    let mut book = open_book(tx, accounts_of(&lines, &pending)).await?;
+    know_lines(tx, &mut book, &lines).await?;
+    let verdicts = calls.iter().map(|call| book.apply(call, now)).collect();
+    close_book(tx, &book).await?;
     Ok(verdicts)
 }
 
@@ -70,31 +84,41 @@ pub(super) async fn open_book(
     ))
 }
 
-/// Books lines in an open book, whose accounts are locked: only then does the look for the same ids see all that others
-/// have booked before.
+/// Books lines in an open book, whose accounts are locked.
 pub(super) async fn book_lines(
     tx: &mut PgConnection,
     book: &mut Book,
     lines: &[Transfer],
+    now: OffsetDateTime,
 ) -> Result<Vec<Verdict>, sqlx::Error> {
+    let all: Vec<&Transfer> = lines.iter().collect();
+    know_lines(tx, book, &all).await?;
+    Ok(book.apply(lines, now))
+}
+
+/// Looks for what was booked under the lines' ids. The accounts are locked: only then does the look see all that others
+/// have booked before.
+async fn know_lines(
+    tx: &mut PgConnection,
+    book: &mut Book,
+    lines: &[&Transfer],
+) -> Result<(), sqlx::Error> {
     let ids: Vec<TransferId> = lines.iter().map(|line| line.id).collect();
-    let pending_ids: Vec<TransferId> = lines.iter().filter_map(Transfer::pending_id).collect();
+    let pending_ids: Vec<TransferId> = lines.iter().filter_map(|line| line.pending_id()).collect();
     book.know(storage::ledger::find_transfers(tx, &ids, &pending_ids).await?);
-    Ok(book.apply(lines))
+    Ok(())
 }
 
 /// Writes what was booked.
-pub(super) async fn close_book(
-    tx: &mut PgConnection,
-    book: &Book,
-    now: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn close_book(tx: &mut PgConnection, book: &Book) -> Result<(), sqlx::Error> {
     let transfers = book.new_transfers();
     if transfers.is_empty() {
         return Ok(());
     }
-    storage::ledger::insert_transfers(tx, &transfers, now).await?;
-    storage::ledger::update_sums(tx, &book.changed_accounts()).await
+    storage::ledger::insert_transfers(tx, &transfers).await?;
+    storage::ledger::update_sums(tx, &book.changed_accounts()).await?;
+    storage::ledger::timeouts::insert(tx, &transfers).await?;
+    storage::ledger::timeouts::delete(tx, &book.ended_timeouts()).await
 }
 
 /// Returns the first refusal that is not the consequence of another.
@@ -113,16 +137,35 @@ pub(super) fn first_refusal(verdicts: Vec<Verdict>) -> Option<TransferRefusal> {
     (!refusals.is_empty()).then(|| refusals.swap_remove(first))
 }
 
-fn accounts_of(lines: &[Transfer], pending: &[Booked]) -> BTreeSet<AccountId> {
-    let named = lines.iter().filter_map(|line| match line.movement {
-        Movement::Post(leg) | Movement::Hold(leg) => Some(leg),
-        Movement::PostPending(_) | Movement::VoidPending(_) => None,
-    });
-    let legs = named.chain(pending.iter().map(|booked| booked.leg));
+fn accounts_of(lines: &[&Transfer], pending: &[Booked]) -> BTreeSet<AccountId> {
+    let legs = lines
+        .iter()
+        .filter_map(|line| line.leg())
+        .chain(pending.iter().map(|booked| booked.leg));
     legs.flat_map(|leg| [leg.debit, leg.credit]).collect()
 }
 
 impl App {
+    /// Returns an account with its sums as they are, or as they were at a moment.
+    pub async fn get_ledger_account(
+        &self,
+        id: AccountId,
+        read_time: Option<OffsetDateTime>,
+    ) -> Result<AccountRow, Error> {
+        let mut connection = self.db.acquire().await?;
+        let account = storage::ledger::books::find_account(&mut connection, id).await?;
+        let account =
+            account.ok_or_else(|| Error::NotFound(names::format("ledgerAccounts", id.0)))?;
+        match read_time {
+            None => Ok(account),
+            Some(time) => Ok(AccountRow {
+                sums: storage::ledger::books::sums_at(&mut connection, id, time).await?,
+                read_time,
+                ..account
+            }),
+        }
+    }
+
     /// Lists the accounts of a batch, an owner, or both.
     pub async fn list_ledger_accounts(
         &self,
@@ -142,11 +185,11 @@ impl App {
         Ok(page.finish(rows, |last| last.account.id.0))
     }
 
-    /// Lists the transfers from and to an account.
+    /// Lists the transfers from and to an account, with its balance after each.
     pub async fn list_transfers(
         &self,
         account_id: AccountId,
-        page: PageRequest<i64>,
+        page: PageRequest<(i64, i64)>,
     ) -> Result<(Vec<TransferRow>, String), Error> {
         let mut connection = self.db.acquire().await?;
         let rows = storage::ledger::books::list_transfers(
@@ -156,16 +199,6 @@ impl App {
             page.limit(),
         )
         .await?;
-        Ok(page.finish(rows, |last| last.sequence))
-    }
-
-    /// Compares all sums with all transfers.
-    pub async fn audit_ledger(&self) -> Result<(Audit, OffsetDateTime), Error> {
-        let mut connection = self.db.acquire().await?;
-        let now = self.clock.now();
-        Ok((
-            storage::ledger::books::audit(&mut connection, DIFFERING_MAX).await?,
-            now,
-        ))
+        Ok(page.finish(rows, |last| (last.sequence, last.balance)))
     }
 }

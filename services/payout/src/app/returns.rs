@@ -77,12 +77,12 @@ impl App {
             .chain(in_flight.map(Disbursement::cancel_in_flight))
             .collect();
         let before = book.sums(returned_id).credits_posted;
-        if let Some(refusal) = first_refusal(book_lines(tx, &mut book, &lines).await?) {
+        if let Some(refusal) = first_refusal(book_lines(tx, &mut book, &lines, now).await?) {
             // The accounts are locked and the amounts were just read: a fault of ours, which the log must show.
             return Err(HandleError::retry(refusal));
         }
         let total = Money::new(book.sums(returned_id).credits_posted - before, currency);
-        close_book(tx, &book, now).await?;
+        close_book(tx, &book).await?;
         storage::participation_funds::set_returned(tx, &open, revoke_time).await?;
 
         let event = pb::FundsReturned::from(FundsReturned {

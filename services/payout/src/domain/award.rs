@@ -264,7 +264,10 @@ mod tests {
             .iter()
             .map(|transfer| match transfer.movement {
                 Movement::Post(leg) => leg.amount.minor(),
-                Movement::Hold(_) | Movement::PostPending(_) | Movement::VoidPending(_) => {
+                Movement::Hold { .. }
+                | Movement::PostPending { .. }
+                | Movement::VoidPending(_)
+                | Movement::ExpirePending(_) => {
                     panic!("an award moves money at once")
                 }
             })

@@ -34,11 +34,13 @@ pub enum AccountKind {
     Paid,
     /// Back from a batch's participations. Its debits are what was re-allocated.
     Returned,
+    /// Opened by a caller for money of its own; in no batch.
+    Caller,
 }
 
 impl AccountKind {
     /// Every kind.
-    pub const ALL: [AccountKind; 9] = [
+    pub const ALL: [AccountKind; 10] = [
         AccountKind::Treasury,
         AccountKind::Appropriation,
         AccountKind::BatchBudget,
@@ -48,6 +50,7 @@ impl AccountKind {
         AccountKind::RailInFlight,
         AccountKind::Paid,
         AccountKind::Returned,
+        AccountKind::Caller,
     ];
 
     /// Returns its name in the database and in the contract.
@@ -62,6 +65,7 @@ impl AccountKind {
             AccountKind::RailInFlight => "rail-in-flight",
             AccountKind::Paid => "paid",
             AccountKind::Returned => "returned",
+            AccountKind::Caller => "caller",
         }
     }
 

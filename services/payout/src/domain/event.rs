@@ -4,7 +4,7 @@ use chassis::money::Money;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{award::Award, disbursement::Disbursement, rail::FailureReason};
+use super::{award::Award, disbursement::Disbursement, ledger::AccountId, rail::FailureReason};
 
 /// Participations got their money.
 #[derive(Clone, Copy, Debug)]
@@ -42,4 +42,17 @@ pub struct DisbursementFailed<'a> {
     pub payment: &'a Disbursement,
     /// Why.
     pub reason: FailureReason,
+}
+
+/// Sums are not those of the transfers, or a batch's money is not all there.
+#[derive(Clone, Copy, Debug)]
+pub struct LedgerDifferenceFound<'a> {
+    /// The first accounts that differ.
+    pub account_ids: &'a [AccountId],
+    /// How many differ.
+    pub account_count: i64,
+    /// The batches.
+    pub batches: &'a [String],
+    /// The moment that the audit describes.
+    pub audit_time: OffsetDateTime,
 }

@@ -1,7 +1,10 @@
 //! The ledger's words: accounts with four running sums, transfers between two accounts, and why one is refused.
 //! [`Book`] decides.
 
+use std::borrow::Cow;
+
 use chassis::money::{Currency, Money};
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::chart::AccountKind;
@@ -40,6 +43,45 @@ impl NewAccount {
     }
 }
 
+/// An account that a caller opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerAccount {
+    /// Its id, the caller's choice.
+    pub id: AccountId,
+    /// A resource name.
+    pub owner: String,
+    /// Its currency.
+    pub currency: Currency,
+    /// What it must not do.
+    pub limits: Limits,
+}
+
+/// What became of an account that a caller opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Opened now.
+    Opened,
+    /// Opened before, by the same words.
+    Repeated,
+    /// The id is another owner's.
+    OwnerDiffers,
+    /// The id is an account in another currency.
+    CurrencyDiffers,
+    /// The id is an account with other limits.
+    LimitsDiffer,
+    /// The owner has another account in this currency.
+    OwnerHasAnother,
+}
+
+/// What an account must not do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Be overdrawn.
+    pub debits_must_not_exceed_credits: bool,
+    /// Get more than it gave.
+    pub credits_must_not_exceed_debits: bool,
+}
+
 /// An account as the book holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -47,8 +89,10 @@ pub struct Account {
     pub id: AccountId,
     /// Its currency.
     pub currency: Currency,
-    /// Whether it must not be overdrawn.
-    pub debits_must_not_exceed_credits: bool,
+    /// Whether it is a caller's, and none of the programme's.
+    pub is_of_caller: bool,
+    /// What it must not do.
+    pub limits: Limits,
     /// Its sums.
     pub sums: Sums,
 }
@@ -66,12 +110,36 @@ pub struct Sums {
     pub credits_posted: i64,
 }
 
+impl Opening {
+    /// Says what became of an account whose id is taken by `stored`, just now or before.
+    pub fn of(wanted: &CallerAccount, stored: &CallerAccount, is_new: bool) -> Opening {
+        if wanted.owner != stored.owner {
+            Opening::OwnerDiffers
+        } else if wanted.currency != stored.currency {
+            Opening::CurrencyDiffers
+        } else if wanted.limits != stored.limits {
+            Opening::LimitsDiffer
+        } else if is_new {
+            Opening::Opened
+        } else {
+            Opening::Repeated
+        }
+    }
+}
+
 impl Sums {
     /// Returns what can still be taken out: what is held counts as gone.
     pub fn available(&self) -> i64 {
         self.credits_posted
             .saturating_sub(self.debits_posted)
             .saturating_sub(self.debits_pending)
+    }
+
+    /// Returns what can still be put in where credits must not exceed debits: what is promised counts as got.
+    pub fn receivable(&self) -> i64 {
+        self.debits_posted
+            .saturating_sub(self.credits_posted)
+            .saturating_sub(self.credits_pending)
     }
 
     /// Returns what is there, held or not.
@@ -99,11 +167,23 @@ pub enum Movement {
     /// Moves an amount at once.
     Post(Leg),
     /// Holds an amount until it is posted or voided.
-    Hold(Leg),
-    /// Moves what a pending transfer holds.
-    PostPending(TransferId),
+    Hold {
+        /// What is held.
+        leg: Leg,
+        /// After which time it expires; never when there is none.
+        timeout_seconds: Option<i32>,
+    },
+    /// Moves what a pending transfer holds, or a part of it; the rest is given back.
+    PostPending {
+        /// The pending transfer.
+        pending_id: TransferId,
+        /// How much is moved; all of it when there is none.
+        amount: Option<Money>,
+    },
     /// Gives back what a pending transfer holds.
     VoidPending(TransferId),
+    /// Gives back what a pending transfer holds whose time is over.
+    ExpirePending(TransferId),
 }
 
 /// From where, to where, how much.
@@ -134,6 +214,8 @@ pub enum Code {
     Return,
     /// Returned money goes to another batch.
     Reallocation,
+    /// A caller's, in the caller's own numbering. All transfers between accounts of callers have it, and no others.
+    Caller(u16),
 }
 
 /// The kinds of booked transfers.
@@ -147,6 +229,8 @@ pub enum TransferKind {
     PostPending,
     /// Gave back what was held.
     VoidPending,
+    /// Gave back what was held for too long.
+    ExpirePending,
 }
 
 /// A transfer as it is booked. It never changes.
@@ -156,12 +240,18 @@ pub struct Booked {
     pub id: TransferId,
     /// Its kind.
     pub kind: TransferKind,
-    /// The accounts and the amount; those of the pending transfer where it ends one.
+    /// The accounts and the amount; those of the pending transfer where it ends one, with what was posted of it.
     pub leg: Leg,
+    /// What a pending transfer that was posted in part gave back, in minor units.
+    pub rest_minor: i64,
+    /// For a pending transfer: after which time it expires.
+    pub timeout_seconds: Option<i32>,
     /// The pending transfer that it ends.
     pub pending_id: Option<TransferId>,
     /// What it is for.
     pub code: Code,
+    /// When it was booked.
+    pub create_time: OffsetDateTime,
 }
 
 /// What became of a line.
@@ -199,18 +289,63 @@ pub enum TransferRefusal {
     /// A sum would not fit.
     #[error("a sum is too large")]
     Overflow,
+    /// The account belongs to the other books: the programme's for a caller, a caller's for the programme.
+    #[error("the account {} belongs to other books", .0.0)]
+    AccountReserved(AccountId),
+    /// The credit account would get more than it gave.
+    #[error("only {available} minor units can be received")]
+    Excess {
+        /// What it can get.
+        available: i64,
+    },
     /// The id was used for another transfer.
     #[error("the id was used for another transfer")]
-    IdReused,
+    IdReused(Difference),
     /// There is no such pending transfer.
     #[error("there is no such pending transfer")]
     PendingNotFound,
-    /// The pending transfer was posted or voided before.
-    #[error("the pending transfer has ended")]
-    PendingEnded,
+    /// The pending transfer was posted before.
+    #[error("the pending transfer was posted")]
+    PendingPosted,
+    /// The pending transfer was voided before.
+    #[error("the pending transfer was voided")]
+    PendingVoided,
+    /// The time of the pending transfer is over.
+    #[error("the pending transfer has expired")]
+    PendingExpired,
+    /// More would be posted than is pending.
+    #[error("only {available} minor units are pending")]
+    PendingExceeded {
+        /// What is pending.
+        available: i64,
+    },
     /// Another line of the chain was refused.
     #[error("another line of the chain was refused")]
     ChainBroken,
+    /// The last line of the call is tied to a next one that is not there.
+    #[error("the chain is open")]
+    ChainOpen,
+}
+
+/// In what a transfer differs from the one that was booked under its id: the first of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// Its kind.
+    Kind,
+    /// The account that gives.
+    DebitAccount,
+    /// The account that gets.
+    CreditAccount,
+    /// The currency.
+    Currency,
+    /// The amount.
+    Amount,
+    /// The pending transfer.
+    PendingTransfer,
+    /// The time-out.
+    Timeout,
+    /// What it is for.
+    Code,
 }
 
 impl Transfer {
@@ -228,7 +363,10 @@ impl Transfer {
     pub fn hold(id: TransferId, code: Code, leg: Leg) -> Transfer {
         Transfer {
             id,
-            movement: Movement::Hold(leg),
+            movement: Movement::Hold {
+                leg,
+                timeout_seconds: None,
+            },
             code,
             linked: false,
         }
@@ -238,7 +376,10 @@ impl Transfer {
     pub fn post_pending(id: TransferId, code: Code, pending_id: TransferId) -> Transfer {
         Transfer {
             id,
-            movement: Movement::PostPending(pending_id),
+            movement: Movement::PostPending {
+                pending_id,
+                amount: None,
+            },
             code,
             linked: false,
         }
@@ -250,6 +391,16 @@ impl Transfer {
             id,
             movement: Movement::VoidPending(pending_id),
             code,
+            linked: false,
+        }
+    }
+
+    /// Orders a pending transfer whose time is over to give back what it holds.
+    pub fn expire(id: TransferId, pending: &Booked) -> Transfer {
+        Transfer {
+            id,
+            movement: Movement::ExpirePending(pending.id),
+            code: pending.code,
             linked: false,
         }
     }
@@ -266,14 +417,45 @@ impl Transfer {
     /// Returns the pending transfer that it ends.
     pub fn pending_id(&self) -> Option<TransferId> {
         match self.movement {
-            Movement::PostPending(id) | Movement::VoidPending(id) => Some(id),
-            Movement::Post(_) | Movement::Hold(_) => None,
+            Movement::PostPending { pending_id, .. } => Some(pending_id),
+            Movement::VoidPending(id) | Movement::ExpirePending(id) => Some(id),
+            Movement::Post(_) | Movement::Hold { .. } => None,
+        }
+    }
+
+    /// Returns the accounts and the amount, where the line names them itself.
+    pub fn leg(&self) -> Option<Leg> {
+        match self.movement {
+            Movement::Post(leg) | Movement::Hold { leg, .. } => Some(leg),
+            Movement::PostPending { .. }
+            | Movement::VoidPending(_)
+            | Movement::ExpirePending(_) => None,
+        }
+    }
+
+    /// Returns the currency of the amount that the line names.
+    pub fn currency(&self) -> Option<Currency> {
+        match self.movement {
+            Movement::Post(leg) | Movement::Hold { leg, .. } => Some(leg.amount.currency()),
+            Movement::PostPending { amount, .. } => amount.map(Money::currency),
+            Movement::VoidPending(_) | Movement::ExpirePending(_) => None,
         }
     }
 }
 
+impl Booked {
+    /// Returns when a pending transfer expires, if it does.
+    pub fn expire_time(&self) -> Option<OffsetDateTime> {
+        let seconds = i64::from(self.timeout_seconds?);
+        self.create_time.checked_add(Duration::seconds(seconds))
+    }
+}
+
+/// How the codes of callers begin in the database and in the contract.
+const CALLER_CODE_PREFIX: &str = "caller-";
+
 impl Code {
-    const ALL: [Code; 7] = [
+    const OF_PROGRAMME: [Code; 7] = [
         Code::Appropriation,
         Code::Allotment,
         Code::Award,
@@ -284,30 +466,42 @@ impl Code {
     ];
 
     /// Returns its name in the database and in the contract.
-    pub fn as_str(self) -> &'static str {
+    pub fn name(self) -> Cow<'static, str> {
         match self {
-            Code::Appropriation => "appropriation",
-            Code::Allotment => "allotment",
-            Code::Award => "award",
-            Code::Purchase => "purchase",
-            Code::Incentive => "incentive",
-            Code::Return => "return",
-            Code::Reallocation => "reallocation",
+            Code::Appropriation => Cow::Borrowed("appropriation"),
+            Code::Allotment => Cow::Borrowed("allotment"),
+            Code::Award => Cow::Borrowed("award"),
+            Code::Purchase => Cow::Borrowed("purchase"),
+            Code::Incentive => Cow::Borrowed("incentive"),
+            Code::Return => Cow::Borrowed("return"),
+            Code::Reallocation => Cow::Borrowed("reallocation"),
+            Code::Caller(number) => Cow::Owned(format!("{CALLER_CODE_PREFIX}{number}")),
         }
     }
 
     /// Finds a code by its name.
     pub fn parse(name: &str) -> Option<Code> {
-        Code::ALL.into_iter().find(|code| code.as_str() == name)
+        match name.strip_prefix(CALLER_CODE_PREFIX) {
+            Some(number) => number.parse().ok().map(Code::Caller),
+            None => Code::OF_PROGRAMME
+                .into_iter()
+                .find(|code| code.name() == name),
+        }
+    }
+
+    /// Says whether it is a caller's.
+    pub fn is_of_caller(self) -> bool {
+        matches!(self, Code::Caller(_))
     }
 }
 
 impl TransferKind {
-    const ALL: [TransferKind; 4] = [
+    const ALL: [TransferKind; 5] = [
         TransferKind::Posted,
         TransferKind::Pending,
         TransferKind::PostPending,
         TransferKind::VoidPending,
+        TransferKind::ExpirePending,
     ];
 
     /// Returns its name in the database.
@@ -317,6 +511,7 @@ impl TransferKind {
             TransferKind::Pending => "PENDING",
             TransferKind::PostPending => "POST_PENDING",
             TransferKind::VoidPending => "VOID_PENDING",
+            TransferKind::ExpirePending => "EXPIRE_PENDING",
         }
     }
 

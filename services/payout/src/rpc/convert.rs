@@ -16,13 +16,18 @@ use crate::{
         payees::NewPayeeAccount,
         treasury::{NewAllotment, NewAppropriation, NewReallocation},
     },
-    domain::{disbursement::DisbursementState, hold::HoldTerms, ledger::AccountId, payee::Channel},
+    domain::{disbursement::DisbursementState, hold::HoldTerms, payee::Channel},
     vault::Vault,
 };
 
 mod answers;
+mod ledger;
 
-pub(super) use answers::{fund_trace, timestamp};
+pub(super) use answers::{fund_trace, timestamp, transfer_result};
+pub(super) use ledger::{
+    create_ledger_accounts, create_transfers, get_ledger_account, list_ledger_accounts,
+    list_transfers,
+};
 
 const APPROPRIATION_ID_BYTES_MAX: usize = 40;
 const FISCAL_YEARS: std::ops::RangeInclusive<i32> = 1_900..=9_999;
@@ -330,34 +335,6 @@ pub(super) fn approve_disbursement_batch(
     );
     violations.check(request.line_count > 0, "line_count", "is not above zero");
     violations.finish(key.zip(id))
-}
-
-pub(super) fn list_ledger_accounts(
-    request: &pb::ListLedgerAccountsRequest,
-) -> Result<(Option<&str>, Option<&str>), Refusal> {
-    let given = |text| Some(text).filter(|text: &&str| !text.is_empty());
-    let (batch, owner) = (given(request.batch.as_str()), given(request.owner.as_str()));
-    let mut violations = Violations::new();
-    violations.check(
-        batch.is_some() || owner.is_some(),
-        "batch",
-        "is required unless `owner` is given",
-    );
-    violations.check(batch.is_none_or(is_batch), "batch", NO_BATCH);
-    paging::check_size(request.page_size, &mut violations);
-    violations.into_result()?;
-    Ok((batch, owner))
-}
-
-pub(super) fn list_transfers(request: &pb::ListTransfersRequest) -> Result<AccountId, Refusal> {
-    let mut violations = Violations::new();
-    let id = violations.require(
-        names::parse_uuid(&request.ledger_account, "ledgerAccounts"),
-        "ledger_account",
-        "is not of the form `ledgerAccounts/{uuid}`",
-    );
-    paging::check_size(request.page_size, &mut violations);
-    violations.finish(id.map(AccountId))
 }
 
 fn is_batch(name: &str) -> bool {

@@ -1,4 +1,7 @@
-//! The tables `ledger_accounts` and `ledger_transfers`: adding, locking, writing. `ledger/books.rs` looks at them.
+//! The tables `ledger_accounts` and `ledger_transfers`: adding, locking, writing. `ledger/books.rs` looks at them,
+//! `ledger/callers.rs` opens accounts of callers, `ledger/timeouts.rs` knows what may expire, `ledger/audit.rs` compares.
+
+use std::borrow::Cow;
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -6,10 +9,13 @@ use uuid::Uuid;
 
 use super::{currency, known, money};
 use crate::domain::ledger::{
-    Account, AccountId, Booked, Code, Leg, NewAccount, Sums, TransferId, TransferKind,
+    Account, AccountId, Booked, Code, Leg, Limits, NewAccount, Sums, TransferId, TransferKind,
 };
 
+pub mod audit;
 pub mod books;
+pub mod callers;
+pub mod timeouts;
 
 /// Adds those accounts that are not there yet.
 pub async fn insert_accounts(
@@ -64,12 +70,13 @@ pub async fn lock_accounts(
 ) -> Result<Vec<Account>, sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
-        "SELECT id, currency, debits_must_not_exceed_credits,
-                debits_pending, debits_posted, credits_pending, credits_posted
-         FROM ledger_accounts
-         WHERE id = ANY($1::uuid[])
-         ORDER BY id
-         FOR NO KEY UPDATE",
+        r#"SELECT id, kind = 'caller' AS "is_of_caller!", currency,
+                  debits_must_not_exceed_credits, credits_must_not_exceed_debits,
+                  debits_pending, debits_posted, credits_pending, credits_posted
+           FROM ledger_accounts
+           WHERE id = ANY($1::uuid[])
+           ORDER BY id
+           FOR NO KEY UPDATE"#,
         &ids,
     )
     .fetch_all(tx)
@@ -79,7 +86,11 @@ pub async fn lock_accounts(
             Ok(Account {
                 id: AccountId(row.id),
                 currency: currency(&row.currency)?,
-                debits_must_not_exceed_credits: row.debits_must_not_exceed_credits,
+                is_of_caller: row.is_of_caller,
+                limits: Limits {
+                    debits_must_not_exceed_credits: row.debits_must_not_exceed_credits,
+                    credits_must_not_exceed_debits: row.credits_must_not_exceed_debits,
+                },
                 sums: Sums {
                     debits_pending: row.debits_pending,
                     debits_posted: row.debits_posted,
@@ -102,10 +113,11 @@ pub async fn find_transfers(
     let rows = sqlx::query!(
         r#"SELECT id AS "id!", kind AS "kind!", debit_account_id AS "debit_account_id!",
                   credit_account_id AS "credit_account_id!", amount_minor AS "amount_minor!", currency AS "currency!",
-                  pending_id, code AS "code!"
+                  rest_minor, timeout_seconds, pending_id, code AS "code!", create_time AS "create_time!"
            FROM ledger_transfers WHERE id = ANY($1::uuid[])
            UNION
-           SELECT id, kind, debit_account_id, credit_account_id, amount_minor, currency, pending_id, code
+           SELECT id, kind, debit_account_id, credit_account_id, amount_minor, currency, rest_minor, timeout_seconds,
+                  pending_id, code, create_time
            FROM ledger_transfers WHERE pending_id = ANY($2::uuid[])"#,
         &ids,
         &pending_ids,
@@ -122,8 +134,11 @@ pub async fn find_transfers(
                     credit: AccountId(row.credit_account_id),
                     amount: money(row.amount_minor, &row.currency)?,
                 },
+                rest_minor: row.rest_minor.unwrap_or(0),
+                timeout_seconds: row.timeout_seconds,
                 pending_id: row.pending_id.map(TransferId),
                 code: known(Code::parse(&row.code), &row.code)?,
+                create_time: row.create_time,
             })
         })
         .collect()
@@ -133,7 +148,6 @@ pub async fn find_transfers(
 pub async fn insert_transfers(
     tx: &mut PgConnection,
     transfers: &[Booked],
-    now: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = transfers.iter().map(|booked| booked.id.0).collect();
     let debits: Vec<Uuid> = transfers.iter().map(|booked| booked.leg.debit.0).collect();
@@ -154,16 +168,27 @@ pub async fn insert_transfers(
         .iter()
         .map(|booked| booked.pending_id.map(|id| id.0))
         .collect();
-    let codes: Vec<&str> = transfers
+    let codes: Vec<Cow<'static, str>> = transfers.iter().map(|booked| booked.code.name()).collect();
+    let rests: Vec<Option<i64>> = transfers
         .iter()
-        .map(|booked| booked.code.as_str())
+        .map(|booked| Some(booked.rest_minor).filter(|rest| *rest > 0))
         .collect();
+    let timeouts: Vec<Option<i32>> = transfers
+        .iter()
+        .map(|booked| booked.timeout_seconds)
+        .collect();
+    let create_times: Vec<OffsetDateTime> =
+        transfers.iter().map(|booked| booked.create_time).collect();
     sqlx::query!(
         "INSERT INTO ledger_transfers
-            (id, debit_account_id, credit_account_id, amount_minor, currency, kind, pending_id, code, create_time)
-         SELECT id, debit, credit, amount_minor, currency, kind, pending_id, code, $9
-         FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::uuid[], $8::text[])
-            WITH ORDINALITY AS new (id, debit, credit, amount_minor, currency, kind, pending_id, code, ordinal)
+            (id, debit_account_id, credit_account_id, amount_minor, currency, kind, rest_minor, timeout_seconds,
+             pending_id, code, create_time)
+         SELECT id, debit, credit, amount_minor, currency, kind, rest_minor, timeout_seconds, pending_id, code,
+                create_time
+         FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::bigint[],
+                     $8::integer[], $9::uuid[], $10::text[], $11::timestamptz[])
+            WITH ORDINALITY AS new (id, debit, credit, amount_minor, currency, kind, rest_minor, timeout_seconds,
+                                    pending_id, code, create_time, ordinal)
          ORDER BY ordinal",
         &ids,
         &debits,
@@ -171,9 +196,11 @@ pub async fn insert_transfers(
         &amounts,
         &currencies as &[&str],
         &kinds as &[&str],
+        &rests as &[Option<i64>],
+        &timeouts as &[Option<i32>],
         &pending_ids as &[Option<Uuid>],
-        &codes as &[&str],
-        now,
+        &codes as &[Cow<'static, str>],
+        &create_times,
     )
     .execute(tx)
     .await?;

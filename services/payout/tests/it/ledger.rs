@@ -7,7 +7,9 @@ use payout::{
     app::ledger::{apply, apply_all},
     domain::{
         chart::{self, AccountKind},
-        ledger::{AccountId, Code, Leg, Transfer, TransferId, TransferRefusal, Verdict},
+        ledger::{
+            AccountId, Code, Difference, Leg, Transfer, TransferId, TransferRefusal, Verdict,
+        },
     },
     error::Error,
     storage::ledger::insert_accounts,
@@ -67,7 +69,9 @@ async fn the_same_transfer_id_is_booked_once(db: PgPool) {
         (vec![line.clone()], vec![Verdict::Repeated]),
         (
             vec![other],
-            vec![Verdict::Refused(TransferRefusal::IdReused)],
+            vec![Verdict::Refused(TransferRefusal::IdReused(
+                Difference::Amount,
+            ))],
         ),
     ] {
         let mut tx = world.db.begin().await.unwrap();
@@ -141,10 +145,9 @@ async fn concurrent_transfers_never_overdraw_an_account(db: PgPool) {
 #[sqlx::test(migrator = "payout::storage::MIGRATOR")]
 async fn transfers_in_opposite_directions_do_not_deadlock(db: PgPool) {
     let world = with_a_thousand(db).await;
-    world.allot("dipa-2026", "batches/49", 1_000).await;
     let (a, b) = (
         of_batch(AccountKind::BatchBudget, BATCH),
-        of_batch(AccountKind::BatchBudget, "batches/49"),
+        of_batch(AccountKind::Returned, BATCH),
     );
 
     let bookings = (0..40).map(|i| {
@@ -215,6 +218,42 @@ async fn nobody_changes_or_deletes_what_is_booked(db: PgPool) {
            WHERE table_name = 'ledger_transfers' AND privilege_type IN ('UPDATE', 'DELETE', 'TRUNCATE')"#
     );
     assert_eq!(granted.fetch_one(&world.db).await.unwrap(), 0);
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn no_role_changes_what_is_booked_even_if_everything_is_granted_to_it(db: PgPool) {
+    let world = with_a_thousand(db).await;
+    // Roles belong to all databases of the server.
+    let role = format!("role_{}", Uuid::new_v4().simple());
+    let become_role = format!(
+        "CREATE ROLE {role}; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; SET ROLE {role}"
+    );
+    // A superuser who plays a replica, in whose sessions common triggers rest.
+    let become_replica = "SET session_replication_role = replica".to_owned();
+
+    for becoming in [become_role, become_replica] {
+        let mut connection = world.db.acquire().await.unwrap().detach();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(becoming))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        for statement in [
+            "UPDATE ledger_transfers SET amount_minor = 1",
+            "DELETE FROM ledger_transfers",
+            "TRUNCATE ledger_transfers",
+            "DELETE FROM ledger_accounts",
+        ] {
+            let refused = sqlx::raw_sql(statement).execute(&mut connection).await;
+            let refused = refused.expect_err(statement);
+            assert_eq!(
+                refused.as_database_error().unwrap().code().as_deref(),
+                Some("23001"),
+                "{statement}: {refused}"
+            );
+        }
+    }
+    let gone = sqlx::AssertSqlSafe(format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    sqlx::raw_sql(gone).execute(&world.db).await.unwrap();
 }
 
 #[sqlx::test(migrator = "payout::storage::MIGRATOR")]

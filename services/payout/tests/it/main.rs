@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod audit;
 mod awards;
 mod bank;
 mod conservation;
@@ -18,6 +19,7 @@ mod ledger;
 mod payees;
 mod payments;
 mod returns;
+mod transfers;
 mod treasury;
 mod violations;
 mod words;

@@ -170,4 +170,120 @@ async fn every_violation_of_every_method_is_told_at_once(db: PgPool) {
         [fields(&accounts), fields(&transfers)],
         [["batch"], ["ledger_account"]]
     );
+    let account = ledger
+        .get_ledger_account(pb::GetLedgerAccountRequest {
+            name: "x".to_owned(),
+            read_time: Some(prost_types::Timestamp {
+                seconds: 9_999_999_999,
+                nanos: 0,
+            }),
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(fields(&account), ["name", "read_time"]);
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn every_fault_of_the_first_broken_items_of_a_list_is_told(db: PgPool) {
+    let world = World::start(db).await;
+    let mut ledger = world.ledger();
+    let derived = "018f0000-0000-8000-8000-000000000001";
+    let broken = [
+        pb::NewTransfer::default(),
+        pb::NewTransfer {
+            name: format!("transfers/{derived}"),
+            amount: idr(5),
+            kind: pb::transfer::Kind::Posted.into(),
+            pending_transfer: "transfers/1".to_owned(),
+            code: 65_536,
+            timeout_seconds: 5,
+            ..Default::default()
+        },
+        pb::NewTransfer {
+            debit_account: "x".to_owned(),
+            credit_account: "y".to_owned(),
+            amount: idr(5),
+            kind: pb::transfer::Kind::VoidPending.into(),
+            timeout_seconds: -1,
+            ..Default::default()
+        },
+        pb::NewTransfer {
+            name: format!("transfers/{}", uuid::Uuid::now_v7()),
+            kind: pb::transfer::Kind::Pending.into(),
+            timeout_seconds: -1,
+            ..Default::default()
+        },
+        pb::NewTransfer {
+            kind: pb::transfer::Kind::ExpirePending.into(),
+            ..Default::default()
+        },
+    ];
+
+    let status = ledger
+        .create_transfers(pb::CreateTransfersRequest {
+            transfers: broken.to_vec(),
+        })
+        .await
+        .unwrap_err();
+    let empty = ledger
+        .create_transfers(pb::CreateTransfersRequest::default())
+        .await
+        .unwrap_err();
+    let too_many = ledger
+        .create_transfers(pb::CreateTransfersRequest {
+            transfers: vec![pb::NewTransfer::default(); 8_191],
+        })
+        .await
+        .unwrap_err();
+    let accounts = ledger
+        .create_ledger_accounts(pb::CreateLedgerAccountsRequest {
+            ledger_accounts: vec![pb::NewLedgerAccount {
+                debits_must_not_exceed_credits: true,
+                credits_must_not_exceed_debits: true,
+                ..Default::default()
+            }],
+        })
+        .await
+        .unwrap_err();
+
+    assert_eq!(
+        fields(&status),
+        [
+            "transfers[0].name",
+            "transfers[0].kind",
+            "transfers[1].name",
+            "transfers[1].timeout_seconds",
+            "transfers[1].debit_account",
+            "transfers[1].credit_account",
+            "transfers[1].pending_transfer",
+            "transfers[1].code",
+            "transfers[2].name",
+            "transfers[2].timeout_seconds",
+            "transfers[2].debit_account",
+            "transfers[2].credit_account",
+            "transfers[2].pending_transfer",
+            "transfers[2].amount",
+            "transfers[3].timeout_seconds",
+            "transfers[3].debit_account",
+            "transfers[3].credit_account",
+            "transfers[3].amount",
+            "transfers[4].name",
+            "transfers[4].kind",
+        ]
+    );
+    assert_eq!(fields(&empty), ["transfers"]);
+    let of_too_many = fields(&too_many);
+    assert_eq!(
+        (of_too_many.len(), of_too_many[0].as_str()),
+        (21, "transfers")
+    );
+    assert_eq!(
+        fields(&accounts),
+        [
+            "ledger_accounts[0].name",
+            "ledger_accounts[0].owner",
+            "ledger_accounts[0].currency_code",
+            "ledger_accounts[0].credits_must_not_exceed_debits",
+        ]
+    );
 }

@@ -456,6 +456,7 @@ impl World {
             .unwrap()
             .into_inner();
         assert!(audit.differing_accounts.is_empty(), "{audit:?}");
+        assert!(audit.differing_batches.is_empty(), "{audit:?}");
         let difference = sqlx::query_scalar!(
             r#"SELECT sum(debits_posted + debits_pending - credits_posted - credits_pending)::bigint AS "sum!"
                FROM ledger_accounts"#

@@ -3,21 +3,23 @@
 //!
 //! Invariant: every booking debits one account and credits another by the same amount.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
+
+use time::OffsetDateTime;
 
 use super::{
-    Account, AccountId, Booked, Leg, Movement, Sums, Transfer, TransferId, TransferKind,
-    TransferRefusal, Verdict,
+    Account, AccountId, Booked, Difference, Leg, Movement, Sums, Transfer, TransferId,
+    TransferKind, TransferRefusal, Verdict,
 };
 
 /// Accounts and transfers in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
-    accounts: BTreeMap<AccountId, Account>,
+    accounts: HashMap<AccountId, Account>,
     transfers: HashMap<TransferId, Booked>,
-    /// The pending transfers that have ended.
-    ended: BTreeSet<TransferId>,
-    touched: BTreeSet<AccountId>,
+    /// The pending transfers that have ended, and how.
+    ended: HashMap<TransferId, TransferKind>,
+    touched: HashSet<AccountId>,
     new: Vec<TransferId>,
 }
 
@@ -35,29 +37,23 @@ impl Book {
         accounts: impl IntoIterator<Item = Account>,
         booked: impl IntoIterator<Item = Booked>,
     ) -> Book {
-        let transfers: HashMap<TransferId, Booked> = booked
-            .into_iter()
-            .map(|booked| (booked.id, booked))
-            .collect();
-        let ended = transfers
-            .values()
-            .filter_map(|booked| booked.pending_id)
-            .collect();
-        Book {
+        let mut book = Book {
             accounts: accounts
                 .into_iter()
                 .map(|account| (account.id, account))
                 .collect(),
-            transfers,
-            ended,
             ..Book::default()
-        }
+        };
+        book.know(booked);
+        book
     }
 
     /// Adds transfers that were booked before.
     pub fn know(&mut self, booked: impl IntoIterator<Item = Booked>) {
         for booked in booked {
-            self.ended.extend(booked.pending_id);
+            if let Some(pending_id) = booked.pending_id {
+                self.ended.insert(pending_id, booked.kind);
+            }
             self.transfers.insert(booked.id, booked);
         }
     }
@@ -70,122 +66,178 @@ impl Book {
             .unwrap_or_default()
     }
 
-    /// Books the lines in order. A refused line changes nothing; a chain is booked whole or not at all.
-    pub fn apply(&mut self, lines: &[Transfer]) -> Vec<Verdict> {
+    /// Books the lines of a call in order. A refused line changes nothing; a chain is booked whole or not at all, and not
+    /// at all when its end is missing.
+    pub fn apply(&mut self, lines: &[Transfer], now: OffsetDateTime) -> Vec<Verdict> {
         let mut verdicts = Vec::with_capacity(lines.len());
         for chain in lines.chunk_by(|line, _| line.linked) {
-            self.apply_chain(chain, &mut verdicts);
+            if let Err((broken, refusal)) = self.apply_chain(chain, now, &mut verdicts) {
+                verdicts.extend((0..chain.len()).map(|index| {
+                    Verdict::Refused(if index == broken {
+                        refusal.clone()
+                    } else {
+                        TransferRefusal::ChainBroken
+                    })
+                }));
+            }
         }
         verdicts
     }
 
-    fn apply_chain(&mut self, chain: &[Transfer], verdicts: &mut Vec<Verdict>) {
+    /// Books a chain, or names the line that broke it.
+    fn apply_chain(
+        &mut self,
+        chain: &[Transfer],
+        now: OffsetDateTime,
+        verdicts: &mut Vec<Verdict>,
+    ) -> Result<(), (usize, TransferRefusal)> {
+        let before = verdicts.len();
         let mut journal = Journal::default();
         for (index, line) in chain.iter().enumerate() {
-            match self.apply_line(line, &mut journal) {
+            let is_open = line.linked && index + 1 == chain.len();
+            let verdict = match is_open {
+                true => Err(TransferRefusal::ChainOpen),
+                false => self.apply_line(line, now, &mut journal),
+            };
+            match verdict {
                 Ok(verdict) => verdicts.push(verdict),
                 Err(refusal) => {
                     self.take_back(journal);
-                    verdicts.truncate(verdicts.len() - index);
-                    let broken = |position: usize| match position == index {
-                        true => Verdict::Refused(refusal.clone()),
-                        false => Verdict::Refused(TransferRefusal::ChainBroken),
-                    };
-                    verdicts.extend((0..chain.len()).map(broken));
-                    return;
+                    verdicts.truncate(before);
+                    return Err((index, refusal));
                 }
             }
         }
+        Ok(())
     }
 
     fn apply_line(
         &mut self,
         line: &Transfer,
+        now: OffsetDateTime,
         journal: &mut Journal,
     ) -> Result<Verdict, TransferRefusal> {
         if let Some(booked) = self.transfers.get(&line.id) {
-            return if repeats(line, booked) {
-                Ok(Verdict::Repeated)
-            } else {
-                Err(TransferRefusal::IdReused)
+            let pending = booked.pending_id.and_then(|id| self.transfers.get(&id));
+            return match difference(line, booked, pending) {
+                None => Ok(Verdict::Repeated),
+                Some(difference) => Err(TransferRefusal::IdReused(difference)),
             };
         }
-        let (kind, leg) = match line.movement {
-            Movement::Post(leg) => (TransferKind::Posted, leg),
-            Movement::Hold(leg) => (TransferKind::Pending, leg),
-            Movement::PostPending(pending_id) => {
-                (TransferKind::PostPending, self.pending_leg(pending_id)?)
-            }
-            Movement::VoidPending(pending_id) => {
-                (TransferKind::VoidPending, self.pending_leg(pending_id)?)
-            }
-        };
-        self.move_sums(kind, leg, journal)?;
+        let entry = self.entry(line, now)?;
+        self.move_sums(&entry, journal)?;
 
-        let pending_id = line.pending_id();
-        self.ended.extend(pending_id);
-        journal.ended.extend(pending_id);
-        self.transfers.insert(
-            line.id,
-            Booked {
-                id: line.id,
-                kind,
-                leg,
-                pending_id,
-                code: line.code,
-            },
-        );
+        if let Some(pending_id) = entry.pending_id {
+            self.ended.insert(pending_id, entry.kind);
+            journal.ended.push(pending_id);
+        }
+        self.transfers.insert(line.id, entry);
         self.new.push(line.id);
         journal.booked += 1;
         Ok(Verdict::Applied)
     }
 
-    fn pending_leg(&self, pending_id: TransferId) -> Result<Leg, TransferRefusal> {
+    /// Returns what a line would be booked as.
+    fn entry(&self, line: &Transfer, now: OffsetDateTime) -> Result<Booked, TransferRefusal> {
+        let mut entry = Booked {
+            id: line.id,
+            kind: TransferKind::Posted,
+            leg: match line.pending_id() {
+                Some(pending_id) => self.pending_leg(pending_id, line, now)?,
+                None => line.leg().ok_or(TransferRefusal::PendingNotFound)?,
+            },
+            rest_minor: 0,
+            timeout_seconds: None,
+            pending_id: line.pending_id(),
+            code: line.code,
+            create_time: now,
+        };
+        match line.movement {
+            Movement::Post(_) => {}
+            Movement::Hold {
+                timeout_seconds, ..
+            } => {
+                entry.kind = TransferKind::Pending;
+                entry.timeout_seconds = timeout_seconds;
+            }
+            Movement::PostPending { amount, .. } => {
+                entry.kind = TransferKind::PostPending;
+                let pending = entry.leg.amount;
+                entry.leg.amount = amount.unwrap_or(pending);
+                if entry.leg.amount.currency() != pending.currency() {
+                    return Err(TransferRefusal::CurrencyMismatched);
+                }
+                entry.rest_minor = pending.minor().saturating_sub(entry.leg.amount.minor());
+                if entry.rest_minor < 0 {
+                    return Err(TransferRefusal::PendingExceeded {
+                        available: pending.minor(),
+                    });
+                }
+            }
+            Movement::VoidPending(_) => entry.kind = TransferKind::VoidPending,
+            Movement::ExpirePending(_) => entry.kind = TransferKind::ExpirePending,
+        }
+        Ok(entry)
+    }
+
+    fn pending_leg(
+        &self,
+        pending_id: TransferId,
+        line: &Transfer,
+        now: OffsetDateTime,
+    ) -> Result<Leg, TransferRefusal> {
         let pending = self
             .transfers
             .get(&pending_id)
-            .filter(|booked| booked.kind == TransferKind::Pending);
+            .filter(|booked| booked.kind == TransferKind::Pending)
+            // Booked by somebody else since the accounts were locked, and therefore after this line.
+            .filter(|booked| self.accounts.contains_key(&booked.leg.debit));
         let pending = pending.ok_or(TransferRefusal::PendingNotFound)?;
-        if self.ended.contains(&pending_id) {
-            return Err(TransferRefusal::PendingEnded);
+        match self.ended.get(&pending_id) {
+            Some(TransferKind::VoidPending) => return Err(TransferRefusal::PendingVoided),
+            Some(TransferKind::ExpirePending) => return Err(TransferRefusal::PendingExpired),
+            Some(TransferKind::PostPending | TransferKind::Posted | TransferKind::Pending) => {
+                return Err(TransferRefusal::PendingPosted);
+            }
+            None => {}
+        }
+        let is_over = pending.expire_time().is_some_and(|time| time <= now);
+        if is_over && !matches!(line.movement, Movement::ExpirePending(_)) {
+            return Err(TransferRefusal::PendingExpired);
         }
         Ok(pending.leg)
     }
 
-    fn move_sums(
-        &mut self,
-        kind: TransferKind,
-        leg: Leg,
-        journal: &mut Journal,
-    ) -> Result<(), TransferRefusal> {
+    fn move_sums(&mut self, entry: &Booked, journal: &mut Journal) -> Result<(), TransferRefusal> {
         let Leg {
             debit,
             credit,
             amount,
-        } = leg;
+        } = entry.leg;
         if amount.minor() <= 0 {
             return Err(TransferRefusal::AmountNotPositive);
         }
         if debit == credit {
             return Err(TransferRefusal::AccountsEqual);
         }
-        let from = *self
-            .accounts
-            .get(&debit)
-            .ok_or(TransferRefusal::AccountNotFound(debit))?;
-        let to = *self
-            .accounts
-            .get(&credit)
-            .ok_or(TransferRefusal::AccountNotFound(credit))?;
+        let account = |id: AccountId| {
+            let account = self.accounts.get(&id);
+            let account = account.ok_or(TransferRefusal::AccountNotFound(id))?;
+            match account.is_of_caller == entry.code.is_of_caller() {
+                true => Ok(*account),
+                false => Err(TransferRefusal::AccountReserved(id)),
+            }
+        };
+        let (from, to) = (account(debit)?, account(credit)?);
         if from.currency != amount.currency() || to.currency != amount.currency() {
             return Err(TransferRefusal::CurrencyMismatched);
         }
 
-        let (pending, posted) = match kind {
+        let (pending, posted) = match entry.kind {
             TransferKind::Posted => (0, amount.minor()),
             TransferKind::Pending => (amount.minor(), 0),
-            TransferKind::PostPending => (-amount.minor(), amount.minor()),
-            TransferKind::VoidPending => (-amount.minor(), 0),
+            TransferKind::PostPending => (-amount.minor() - entry.rest_minor, amount.minor()),
+            TransferKind::VoidPending | TransferKind::ExpirePending => (-amount.minor(), 0),
         };
         let add = |sum: i64, change: i64| {
             // A pending sum below zero would be a bug of ours; it is refused like one that does not fit.
@@ -204,9 +256,15 @@ impl Book {
             ..to.sums
         };
         let taken = add(debited.debits_pending, debited.debits_posted)?;
-        if from.debits_must_not_exceed_credits && taken > debited.credits_posted {
+        if from.limits.debits_must_not_exceed_credits && taken > debited.credits_posted {
             return Err(TransferRefusal::Overdraft {
                 available: from.sums.available(),
+            });
+        }
+        let got = add(credited.credits_pending, credited.credits_posted)?;
+        if to.limits.credits_must_not_exceed_debits && got > credited.debits_posted {
+            return Err(TransferRefusal::Excess {
+                available: to.sums.receivable(),
             });
         }
         for (id, before, after) in [(debit, from.sums, debited), (credit, to.sums, credited)] {
@@ -235,7 +293,7 @@ impl Book {
         }
     }
 
-    /// Returns the accounts whose sums may have changed, by id.
+    /// Returns the accounts whose sums may have changed.
     pub fn changed_accounts(&self) -> Vec<Account> {
         self.touched
             .iter()
@@ -252,20 +310,67 @@ impl Book {
             .copied()
             .collect()
     }
+
+    /// Returns the pending transfers with a time-out that were ended since the opening.
+    pub fn ended_timeouts(&self) -> Vec<TransferId> {
+        self.new
+            .iter()
+            .filter_map(|id| self.transfers.get(id)?.pending_id)
+            .filter(|id| {
+                let pending = self.transfers.get(id);
+                pending.is_some_and(|booked| booked.timeout_seconds.is_some())
+            })
+            .collect()
+    }
 }
 
-fn repeats(line: &Transfer, booked: &Booked) -> bool {
-    let same_movement = match line.movement {
-        Movement::Post(leg) => booked.kind == TransferKind::Posted && booked.leg == leg,
-        Movement::Hold(leg) => booked.kind == TransferKind::Pending && booked.leg == leg,
-        Movement::PostPending(id) => {
-            booked.kind == TransferKind::PostPending && booked.pending_id == Some(id)
-        }
-        Movement::VoidPending(id) => {
-            booked.kind == TransferKind::VoidPending && booked.pending_id == Some(id)
-        }
+/// Returns the first thing in which a line is not what was booked under its id. `pending` is what the booked one ended.
+fn difference(line: &Transfer, booked: &Booked, pending: Option<&Booked>) -> Option<Difference> {
+    let kind = match line.movement {
+        Movement::Post(_) => TransferKind::Posted,
+        Movement::Hold { .. } => TransferKind::Pending,
+        Movement::PostPending { .. } => TransferKind::PostPending,
+        Movement::VoidPending(_) => TransferKind::VoidPending,
+        Movement::ExpirePending(_) => TransferKind::ExpirePending,
     };
-    same_movement && booked.code == line.code
+    if kind != booked.kind {
+        return Some(Difference::Kind);
+    }
+    if line.pending_id() != booked.pending_id {
+        return Some(Difference::PendingTransfer);
+    }
+    if let Some(leg) = line.leg() {
+        if leg.debit != booked.leg.debit {
+            return Some(Difference::DebitAccount);
+        }
+        if leg.credit != booked.leg.credit {
+            return Some(Difference::CreditAccount);
+        }
+    }
+    let amount = match line.movement {
+        Movement::Post(leg) | Movement::Hold { leg, .. } => Some(leg.amount),
+        // Without an amount all is meant.
+        Movement::PostPending { amount, .. } => {
+            amount.or(pending.map(|pending| pending.leg.amount))
+        }
+        Movement::VoidPending(_) | Movement::ExpirePending(_) => None,
+    };
+    if let Some(amount) = amount {
+        if amount.currency() != booked.leg.amount.currency() {
+            return Some(Difference::Currency);
+        }
+        if amount != booked.leg.amount {
+            return Some(Difference::Amount);
+        }
+    }
+    if let Movement::Hold {
+        timeout_seconds, ..
+    } = line.movement
+        && timeout_seconds != booked.timeout_seconds
+    {
+        return Some(Difference::Timeout);
+    }
+    (line.code != booked.code).then_some(Difference::Code)
 }
 
 #[cfg(test)]

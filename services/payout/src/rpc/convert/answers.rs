@@ -12,7 +12,7 @@ use crate::{
     domain::{
         disbursement::{BatchState, Disbursement, DisbursementBatch, DisbursementState},
         hold::{Hold, HoldState},
-        ledger::TransferKind,
+        ledger::{Difference, Opening, TransferKind, TransferRefusal, Verdict},
         treasury::{Allotment, AppropriationBalance, FundTrace, Reallocation},
     },
     storage::{
@@ -205,6 +205,9 @@ impl From<AccountRow> for pb::LedgerAccount {
             debits_posted: money(row.sums.debits_posted),
             credits_pending: money(row.sums.credits_pending),
             credits_posted: money(row.sums.credits_posted),
+            debits_must_not_exceed_credits: row.limits.debits_must_not_exceed_credits,
+            credits_must_not_exceed_debits: row.limits.credits_must_not_exceed_debits,
+            read_time: row.read_time.map(timestamp),
         }
     }
 }
@@ -212,11 +215,13 @@ impl From<AccountRow> for pb::LedgerAccount {
 impl From<TransferRow> for pb::Transfer {
     fn from(row: TransferRow) -> pb::Transfer {
         let booked = row.booked;
+        let currency = booked.leg.amount.currency();
         let kind = match booked.kind {
             TransferKind::Posted => pb::transfer::Kind::Posted,
             TransferKind::Pending => pb::transfer::Kind::Pending,
             TransferKind::PostPending => pb::transfer::Kind::PostPending,
             TransferKind::VoidPending => pb::transfer::Kind::VoidPending,
+            TransferKind::ExpirePending => pb::transfer::Kind::ExpirePending,
         };
         pb::Transfer {
             name: names::format("transfers", booked.id.0),
@@ -228,8 +233,88 @@ impl From<TransferRow> for pb::Transfer {
                 .pending_id
                 .map(|id| names::format("transfers", id.0))
                 .unwrap_or_default(),
-            code: booked.code.as_str().to_owned(),
-            create_time: Some(timestamp(row.create_time)),
+            code: booked.code.name().into_owned(),
+            create_time: Some(timestamp(booked.create_time)),
+            expire_time: booked.expire_time().map(timestamp),
+            rest: Some(booked.rest_minor)
+                .filter(|rest| *rest > 0)
+                .map(|rest| Money::new(rest, currency).to_proto()),
+            balance: Some(Money::new(row.balance, currency).to_proto()),
         }
+    }
+}
+
+impl From<Opening> for pb::LedgerAccountResult {
+    fn from(opening: Opening) -> pb::LedgerAccountResult {
+        use pb::ledger_account_result::Outcome;
+        let outcome = match opening {
+            Opening::Opened => Outcome::Created,
+            Opening::Repeated => Outcome::Exists,
+            Opening::OwnerDiffers => Outcome::ExistsWithDifferentOwner,
+            Opening::CurrencyDiffers => Outcome::ExistsWithDifferentCurrency,
+            Opening::LimitsDiffer => Outcome::ExistsWithDifferentFlags,
+            Opening::OwnerHasAnother => Outcome::OwnerHasAnother,
+        };
+        pb::LedgerAccountResult {
+            outcome: outcome.into(),
+        }
+    }
+}
+
+/// Tells what became of a transfer; `currency` is that of the amounts in the verdict, where the order names one.
+pub(crate) fn transfer_result(verdict: &Verdict, currency: Option<Currency>) -> pb::TransferResult {
+    let available = |outcome, minor| {
+        let money = currency.map(|currency| Money::new(minor, currency).to_proto());
+        (outcome, None, money)
+    };
+    use pb::transfer_result::Outcome;
+    let (outcome, account, available) = match verdict {
+        Verdict::Applied => (Outcome::Created, None, None),
+        Verdict::Repeated => (Outcome::Exists, None, None),
+        Verdict::Refused(refusal) => match refusal {
+            TransferRefusal::AccountNotFound(id) => (Outcome::AccountNotFound, Some(*id), None),
+            TransferRefusal::AccountReserved(id) => (Outcome::AccountReserved, Some(*id), None),
+            TransferRefusal::CurrencyMismatched => (Outcome::CurrencyMismatched, None, None),
+            TransferRefusal::AmountNotPositive => (Outcome::AmountNotPositive, None, None),
+            TransferRefusal::AccountsEqual => (Outcome::AccountsEqual, None, None),
+            TransferRefusal::Overdraft { available: minor } => {
+                available(Outcome::ExceedsCredits, *minor)
+            }
+            TransferRefusal::Excess { available: minor } => {
+                available(Outcome::ExceedsDebits, *minor)
+            }
+            TransferRefusal::PendingExceeded { available: minor } => {
+                available(Outcome::ExceedsPendingAmount, *minor)
+            }
+            TransferRefusal::Overflow => (Outcome::Overflows, None, None),
+            TransferRefusal::IdReused(difference) => (exists_with(*difference), None, None),
+            TransferRefusal::PendingNotFound => (Outcome::PendingNotFound, None, None),
+            TransferRefusal::PendingPosted => (Outcome::PendingAlreadyPosted, None, None),
+            TransferRefusal::PendingVoided => (Outcome::PendingAlreadyVoided, None, None),
+            TransferRefusal::PendingExpired => (Outcome::PendingExpired, None, None),
+            TransferRefusal::ChainBroken => (Outcome::LinkedEventFailed, None, None),
+            TransferRefusal::ChainOpen => (Outcome::LinkedEventChainOpen, None, None),
+        },
+    };
+    pb::TransferResult {
+        outcome: outcome.into(),
+        account: account
+            .map(|id| names::format("ledgerAccounts", id.0))
+            .unwrap_or_default(),
+        available,
+    }
+}
+
+fn exists_with(difference: Difference) -> pb::transfer_result::Outcome {
+    use pb::transfer_result::Outcome;
+    match difference {
+        Difference::Kind => Outcome::ExistsWithDifferentKind,
+        Difference::DebitAccount => Outcome::ExistsWithDifferentDebitAccount,
+        Difference::CreditAccount => Outcome::ExistsWithDifferentCreditAccount,
+        Difference::Currency => Outcome::ExistsWithDifferentCurrency,
+        Difference::Amount => Outcome::ExistsWithDifferentAmount,
+        Difference::PendingTransfer => Outcome::ExistsWithDifferentPendingTransfer,
+        Difference::Timeout => Outcome::ExistsWithDifferentTimeout,
+        Difference::Code => Outcome::ExistsWithDifferentCode,
     }
 }
