@@ -44,8 +44,8 @@ struct Bench {
 }
 
 /// What some calls took.
-struct Calls {
-    took: Duration,
+pub(crate) struct Calls {
+    pub(crate) took: Duration,
     latencies: Vec<Duration>,
 }
 
@@ -288,7 +288,7 @@ impl Calls {
 }
 
 /// Runs streams of calls side by side until all have ended.
-async fn each_stream<F>(streams: u64, call: impl Fn(u64) -> F) -> Result<Calls, Fault>
+pub(crate) async fn each_stream<F>(streams: u64, call: impl Fn(u64) -> F) -> Result<Calls, Fault>
 where
     F: Future<Output = Result<Vec<Duration>, Fault>> + Send + 'static,
 {
@@ -307,6 +307,6 @@ where
     })
 }
 
-fn step(streams: u64) -> usize {
+pub(crate) fn step(streams: u64) -> usize {
     usize::try_from(streams).unwrap_or(1)
 }

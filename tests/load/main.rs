@@ -27,6 +27,8 @@ mod seed;
 mod selection;
 mod sql;
 mod sweep;
+mod transfer;
+mod transfers;
 mod verify;
 
 /// Whatever ends a benchmark early.
@@ -39,7 +41,7 @@ struct Options {
     /// What is measured.
     #[arg(required = true, value_enum)]
     names: Vec<Name>,
-    /// How much: calls, applications, participations or events. Limits of time shrink with it; the aims are for the
+    /// How much: calls, transfers, applications, participations or events. Limits of time shrink with it; the aims are for the
     /// default.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
     size: Option<u64>,
@@ -52,6 +54,10 @@ struct Options {
 enum Name {
     /// Applying, against pgbench writing the same rows.
     Apply,
+    /// Single transfers of many callers, between many accounts and on a hot one, against pgbench doing the same.
+    Transfer,
+    /// Transfers in calls of 8,190, against pgbench doing one by one.
+    Transfers,
     /// The freeze of 5,000,000 applications.
     Freeze,
     /// The draw and the award of 800,000 places among them.
@@ -94,6 +100,12 @@ async fn measure(options: &Options) -> Result<bool, Fault> {
     }
     if wants(Name::Apply) {
         met &= report(apply::measure(size(options, apply::SIZE)).await?);
+    }
+    if wants(Name::Transfer) {
+        met &= report(transfer::measure(size(options, transfer::SIZE)).await?);
+    }
+    if wants(Name::Transfers) {
+        met &= report(transfers::measure(size(options, transfers::SIZE)).await?);
     }
     if wants(Name::Sweep) {
         met &= report(Box::pin(sweep::measure(size(options, sweep::SIZE))).await?);

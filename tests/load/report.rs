@@ -20,6 +20,7 @@ pub(crate) enum Figure {
     Time(Duration),
     /// In KiB.
     Memory(u64),
+    Bytes(u64),
 }
 
 /// What a figure is held against.
@@ -71,6 +72,7 @@ impl Figure {
             Figure::Rate(rate) => u128::from(rate),
             Figure::Time(time) => time.as_nanos(),
             Figure::Memory(kib) => u128::from(kib),
+            Figure::Bytes(bytes) => u128::from(bytes),
         }
     }
 
@@ -140,6 +142,7 @@ impl Display for Figure {
             }
             Figure::Time(time) => write!(f, "{} us", time.as_micros()),
             Figure::Memory(kib) => write!(f, "{} MiB", grouped(kib.div_ceil(1_024))),
+            Figure::Bytes(bytes) => write!(f, "{} B", grouped(*bytes)),
         }
     }
 }
