@@ -37,6 +37,10 @@ const CALLS: [(&str, &[&str]); 5] = [
 /// The services that reach a system outside.
 const OUTGOING: [&str; 2] = ["identity", "payout"];
 
+/// The service that an outside system calls by itself, and where.
+const CALLED_BACK: &str = "payout";
+const CALLBACK_PORT: u16 = 8_080;
+
 /// Where every service listens. The services are headless, which translates no port.
 const PORT: u64 = 50051;
 
@@ -426,14 +430,22 @@ fn replicas_go_one_by_one() {
             "strategy": { "rollingUpdate": { "maxSurge": 1, "maxUnavailable": 0 } },
             "template": { "metadata": { "labels": labels } },
         } });
+        let mut service_ports = vec![json!({ "name": "grpc", "port": PORT, "targetPort": "grpc" })];
+        let mut container_ports = vec![json!({ "name": "grpc", "containerPort": PORT })];
+        if page.service == CALLED_BACK {
+            let port =
+                json!({ "name": "callbacks", "port": CALLBACK_PORT, "targetPort": "callbacks" });
+            service_ports.push(port);
+            container_ports.push(json!({ "name": "callbacks", "containerPort": CALLBACK_PORT }));
+        }
         let service = json!({ "spec": {
             "clusterIP": "None",
-            "ports": [{ "name": "grpc", "port": PORT, "targetPort": "grpc" }],
+            "ports": service_ports,
             "selector": labels,
         } });
         let budget =
             json!({ "spec": { "maxUnavailable": 1, "selector": { "matchLabels": labels } } });
-        let ports = json!({ "ports": [{ "name": "grpc", "containerPort": PORT }] });
+        let ports = json!({ "ports": container_ports });
         // Not found by the service, which would send it calls.
         let job = json!({ "spec": { "template": { "metadata": { "labels": {
             "app.kubernetes.io/component": "migrate",
@@ -506,7 +518,15 @@ fn ingress(service: &str) -> Value {
         .map(|(caller, _)| peer(caller))
         .chain([stranger])
         .collect();
-    json!([{ "from": from, "ports": [{ "port": PORT }] }])
+    let mut rules = vec![json!({ "from": from, "ports": [{ "port": PORT }] })];
+    if service == CALLED_BACK {
+        let forwarder = json!({
+            "namespaceSelector": { "matchLabels": { "bekal/callers": "true" } },
+            "podSelector": { "matchLabels": { "bekal/forwards-rail-callbacks": "true" } },
+        });
+        rules.push(json!({ "from": [forwarder], "ports": [{ "port": CALLBACK_PORT }] }));
+    }
+    Value::Array(rules)
 }
 
 /// The outside first, since overlays replace that rule by its place; then peers, surroundings, names.

@@ -103,6 +103,8 @@ struct World {
     services: Vec<Service>,
     folder: PathBuf,
     ports: BTreeMap<Service, Port>,
+    /// Where payout takes the bank's notices.
+    callback: Port,
     databases: Databases,
     host: VirtualHost,
     registry: FakeRegistry,
@@ -216,17 +218,19 @@ impl World {
         fs::write(&keys.accounts_file, secrets.to_toml()).expect("the cluster's folder is ours");
         write_ed25519_key(&keys.token_key_file);
 
+        let callback = Port::reserve();
         let (databases, host, registry, bank) = tokio::join!(
             Databases::create(&stack.database_url, &id, &services),
             VirtualHost::create(&stack.broker_url, &stack.broker_management_url, &id),
             FakeRegistry::start(&folder),
-            FakeBank::start(&folder, wish.seed),
+            FakeBank::start(&folder, wish.seed, callback.address()),
         );
         let mut world = World {
             // Ports for all five: one that is not started is a peer that is away.
             ports: Service::ALL
                 .map(|service| (service, Port::reserve()))
                 .into(),
+            callback,
             services,
             folder,
             databases,
@@ -489,6 +493,7 @@ impl Cluster {
                 self.tokens.renew().await;
             }
         }
+        self.world.bank.set_time(to).await;
     }
 
     /// Moves the clocks of all services forward by a span.

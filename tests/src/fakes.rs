@@ -172,6 +172,14 @@ pub enum BankFault {
     RejectBalanceCap,
     /// Paid, and taken back after `reverse_after_ms`.
     Reverse,
+    /// Refused: account dormant (case 09).
+    RejectDormant,
+    /// Refused: more than the account may get (case 02).
+    RejectLimit,
+    /// The notice of an outcome comes twice.
+    DoubleCallback,
+    /// The notice of an outcome comes `callback_late_ms` late.
+    LateCallback,
     /// The status inquiry is answered with 500.
     InquiryError,
     /// The status inquiry hangs.
@@ -198,6 +206,8 @@ pub struct BankFaults {
     pub pending_ms: u64,
     /// For `reverse`.
     pub reverse_after_ms: u64,
+    /// For `late_callback`.
+    pub callback_late_ms: u64,
 }
 
 impl Default for BankFaults {
@@ -211,6 +221,7 @@ impl Default for BankFaults {
             late_ms: 1_000,
             pending_ms: 1_000,
             reverse_after_ms: 0,
+            callback_late_ms: 1_000,
         }
     }
 }
@@ -257,6 +268,20 @@ pub struct BookEntry {
     pub attempts: u64,
 }
 
+/// A transfer in the book, as short as it can be said: for comparing by the hundred thousand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credit {
+    /// The payer's `partnerReferenceNo`.
+    #[serde(rename = "r")]
+    pub reference: String,
+    /// As in [`BookEntry`].
+    #[serde(rename = "s")]
+    pub status: String,
+    /// As in [`BookEntry`].
+    #[serde(rename = "c")]
+    pub credited: u32,
+}
+
 /// The book in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BookSummary {
@@ -274,6 +299,9 @@ pub struct BookSummary {
     pub requests: std::collections::BTreeMap<String, u64>,
     /// Requests refused with 409.
     pub conflicts: u64,
+    /// Notices that the payer has not taken yet.
+    #[serde(default)]
+    pub untold: u64,
     /// Faults played, by name.
     pub faults: std::collections::BTreeMap<String, u64>,
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     domain::{disbursement::InquiryPlan, hold::HoldCommand},
     rail::Rail,
-    storage::{self, participation_funds::FundsRow},
+    storage::{self, disbursements::orders::Notice, participation_funds::FundsRow},
     vault::Vault,
 };
 
@@ -29,6 +29,7 @@ pub mod entitlements;
 pub mod payees;
 
 pub mod disbursements;
+pub mod notices;
 pub mod payments;
 
 use ledger::transfers;
@@ -43,6 +44,9 @@ const TRANSFERS_BATCH_MAX: usize = 2_000;
 const TRANSFERS_QUEUE_MAX: usize = 10_000;
 const BULK_TRANSFERS_BATCH_MAX: usize = 8;
 const BULK_TRANSFERS_QUEUE_MAX: usize = 32;
+/// The same for the rail's notices; it repeats those that are refused.
+const NOTICES_BATCH_MAX: usize = 1_000;
+const NOTICES_QUEUE_MAX: usize = 5_000;
 
 /// What the use cases need. Clones share it.
 #[derive(Clone)]
@@ -59,6 +63,7 @@ pub struct App {
     holds: Gatherer<HoldCommand, holds::HoldAnswer>,
     transfers: Gatherer<transfers::Call, transfers::Answer>,
     bulk_transfers: Gatherer<transfers::Call, transfers::Answer>,
+    notices: Gatherer<Notice, Result<(), notices::NoticeError>>,
 }
 
 /// How payments are sent and asked about.
@@ -105,6 +110,14 @@ impl App {
                 async move { bookings.run(batch).await }
             })
         };
+        let batches = notices::Batches {
+            db: db.clone(),
+            clock: clock.clone(),
+        };
+        let take = move |batch| {
+            let batches = batches.clone();
+            async move { batches.run(batch).await }
+        };
         App {
             transfers: gather_transfers("transfers", TRANSFERS_BATCH_MAX, TRANSFERS_QUEUE_MAX),
             bulk_transfers: gather_transfers(
@@ -121,6 +134,7 @@ impl App {
             payments: parts.payments,
             stopping: tasks.stopping(),
             holds: Gatherer::start("holds", HOLDS_BATCH_MAX, HOLDS_QUEUE_MAX, tasks, run),
+            notices: Gatherer::start("notices", NOTICES_BATCH_MAX, NOTICES_QUEUE_MAX, tasks, take),
         }
     }
 

@@ -43,7 +43,8 @@ impl Arguments {
         match self.command.unwrap_or(Command::Serve) {
             Command::Serve => {
                 let listener = TcpListener::bind(config.process.listen_address).await?;
-                crate::run(config, listener, shutdown::signal()?).await
+                let callbacks = TcpListener::bind(config.callback_address).await?;
+                crate::run(config, listener, callbacks, shutdown::signal()?).await
             }
             Command::Migrate => crate::migrate(&config).await,
             Command::Audit => crate::audit(&config).await,

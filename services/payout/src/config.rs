@@ -1,14 +1,18 @@
 //! Every setting of the service. Keys are read from their files here, so that a mistake in them is one of the
 //! configuration and told with all the others.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use chassis::config::{Env, ProcessConfig, Secret};
 
 use crate::{
     app::PaymentsConfig,
     domain::disbursement::InquiryPlan,
-    rail::{RailConfig, RailKey},
+    rail::{NotARailKey, RailConfig, RailKey, RailPublicKey},
     vault::AccountKey,
 };
 
@@ -21,6 +25,8 @@ pub struct Config {
     pub account_key: AccountKey,
     /// `PAYOUT_RAIL_…`: the rail.
     pub rail: RailConfig,
+    /// `PAYOUT_RAIL_CALLBACK_ADDRESS`: where the rail's notices are taken.
+    pub callback_address: SocketAddr,
     /// `PAYOUT_RAIL_CONCURRENCY_MAX`, `PAYOUT_INQUIRY_DELAY_SECONDS`, `PAYOUT_RESEND_AFTER_SECONDS`: how payments are
     /// sent and asked about.
     pub payments: PaymentsConfig,
@@ -33,22 +39,23 @@ impl Config {
     pub fn read(env: &mut Env) -> Option<Config> {
         let process = ProcessConfig::read(env, "payout");
         let account_key = env.required("PAYOUT_ACCOUNT_KEY");
-        let rail = read_rail(env);
+        let callback_address = env.required("PAYOUT_RAIL_CALLBACK_ADDRESS");
         let payments = read_payments(env);
         let audit_interval = env.within("PAYOUT_AUDIT_INTERVAL_SECONDS", 3_600, 1..=604_800);
+        let rail = read_rail(env, &payments);
         Some(Config {
             process: process?,
             account_key: account_key?,
             rail: rail?,
+            callback_address: callback_address?,
             payments,
             audit_interval: Duration::from_secs(audit_interval),
         })
     }
 }
 
-fn read_rail(env: &mut Env) -> Option<RailConfig> {
+fn read_rail(env: &mut Env, payments: &PaymentsConfig) -> Option<RailConfig> {
     const ADDRESS: &str = "PAYOUT_RAIL_ADDRESS";
-    const KEY_FILE: &str = "PAYOUT_RAIL_PRIVATE_KEY_FILE";
     let address: Option<String> = env.required(ADDRESS);
     let address = address.filter(|address| {
         let is_address =
@@ -60,17 +67,13 @@ fn read_rail(env: &mut Env) -> Option<RailConfig> {
     });
     let client_id = env.required("PAYOUT_RAIL_CLIENT_ID");
     let client_secret: Option<Secret> = env.required("PAYOUT_RAIL_CLIENT_SECRET");
-    let key_file: Option<PathBuf> = env.required(KEY_FILE);
-    let private_key = key_file.and_then(|path| {
-        let key = std::fs::read_to_string(&path)
-            .map_err(|why| format!("cannot be read: {why}"))
-            .and_then(|pem| RailKey::from_pem(&pem).map_err(|why| why.to_string()));
-        key.map_err(|why| env.reject(KEY_FILE, &format!("{}: {why}", path.display())))
-            .ok()
-    });
+    let private_key = read_key(env, "PAYOUT_RAIL_PRIVATE_KEY_FILE", RailKey::from_pem);
+    let public_key = read_key(env, "PAYOUT_RAIL_PUBLIC_KEY_FILE", RailPublicKey::from_pem);
     let source_account = env.required("PAYOUT_RAIL_SOURCE_ACCOUNT");
     let channel_id = env.or("PAYOUT_RAIL_CHANNEL_ID", "95051".to_owned());
     let timeout = env.within("PAYOUT_RAIL_TIMEOUT_SECONDS", 20, 1..=120);
+    let rate_max = env.within("PAYOUT_RAIL_RATE_MAX", 1_000, 1..=100_000);
+    let retries_max = env.within("PAYOUT_RAIL_RETRIES_MAX", 2, 0..=10);
     Some(RailConfig {
         address: address?,
         client_id: client_id?,
@@ -79,7 +82,26 @@ fn read_rail(env: &mut Env) -> Option<RailConfig> {
         source_account: source_account?,
         channel_id,
         timeout: Duration::from_secs(timeout),
+        concurrency_max: payments.rail_concurrency_max,
+        rate_max,
+        retries_max,
+        public_key: public_key?,
     })
+}
+
+fn read_key<T>(
+    env: &mut Env,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, NotARailKey>,
+) -> Option<T> {
+    let path: PathBuf = env.required(name)?;
+    let read = |path: &Path| {
+        let pem = std::fs::read_to_string(path).map_err(|why| format!("cannot be read: {why}"))?;
+        parse(&pem).map_err(|why| why.to_string())
+    };
+    read(&path)
+        .map_err(|why| env.reject(name, &format!("{}: {why}", path.display())))
+        .ok()
 }
 
 fn read_payments(env: &mut Env) -> PaymentsConfig {

@@ -178,12 +178,13 @@ fn batch(refusal: BatchRefusal) -> Refusal {
         BatchRefusal::ApproverIsMaker { maker } => {
             own(Code::PermissionDenied, ErrorReason::ApproverIsMaker, text).with("maker", maker)
         }
-        BatchRefusal::ControlTotalWrong { line_count } => own(
+        BatchRefusal::ControlTotalWrong { actual } => own(
             Code::FailedPrecondition,
             ErrorReason::ControlTotalWrong,
             text,
         )
-        .with("line_count", line_count.to_string()),
+        .with("line_count", actual.line_count.to_string())
+        .with("total", actual.total.to_string()),
         BatchRefusal::AlreadyApproved { id } => {
             own(Code::FailedPrecondition, ErrorReason::AlreadyApproved, text).with(
                 "disbursement_batch",

@@ -40,6 +40,7 @@ pub mod storage;
 
 pub mod app;
 
+pub mod callbacks;
 pub mod error;
 pub mod events;
 pub mod rpc;
@@ -60,6 +61,7 @@ const DATABASE_POLL: Duration = Duration::from_millis(500);
 pub async fn run(
     config: Config,
     listener: TcpListener,
+    callbacks: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
     let process = config.process;
@@ -100,6 +102,8 @@ pub async fn run(
     tasks.spawn("timeouts", async move { timeouts.run_timeouts().await });
     let (auditor, interval) = (app.clone(), config.audit_interval);
     tasks.spawn("audits", async move { auditor.run_audits(interval).await });
+    let callbacks = callbacks::serve(callbacks, app.clone(), tasks.stopping());
+    tasks.spawn("rail-callbacks", callbacks);
 
     let readiness = Readiness::new();
     let database = database_ready(pool.clone(), readiness.latch("database"), tasks.stopping());

@@ -18,12 +18,16 @@ use crate::domain::{
     },
 };
 
+mod gate;
 mod messages;
+mod notices;
 mod signature;
 mod token;
 
-pub use signature::{NotARailKey, RailKey};
+pub use notices::{Notice, NoticeRefusal, SignedNotice};
+pub use signature::{NotARailKey, RailKey, RailPublicKey};
 
+use gate::Gate;
 use messages::{
     AccountInquiry, AccountInquiryAnswer, Amount, StatusInquiry, StatusInquiryAnswer, Transfer,
     TransferAnswer, external_id, timestamp,
@@ -38,6 +42,8 @@ const STATUS_PATH: &str = "/openapi/v1.0/transfer/status";
 /// An answer is some hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// From a question that came to nothing to the same question; doubles.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the client is told.
 #[derive(Debug)]
@@ -56,6 +62,14 @@ pub struct RailConfig {
     pub channel_id: String,
     /// The longest that a request may take.
     pub timeout: Duration,
+    /// Requests at once.
+    pub concurrency_max: usize,
+    /// Requests a second.
+    pub rate_max: u32,
+    /// How often a question that came to nothing is asked again at once. An order to pay is a question never.
+    pub retries_max: u32,
+    /// The key of the rail's own signatures.
+    pub public_key: RailPublicKey,
 }
 
 /// A client of the rail.
@@ -64,6 +78,9 @@ pub struct Rail {
     base: String,
     signer: Signer,
     tokens: Tokens,
+    gate: Gate,
+    retries_max: u32,
+    public_key: RailPublicKey,
     source_account: String,
     channel_id: String,
     clock: Clock,
@@ -102,6 +119,9 @@ impl Rail {
             base: config.address.trim_end_matches('/').to_owned(),
             signer: Signer::new(config.client_id, config.private_key, &config.client_secret),
             tokens: Tokens::default(),
+            gate: Gate::new(config.concurrency_max, config.rate_max),
+            retries_max: config.retries_max,
+            public_key: config.public_key,
             source_account: config.source_account,
             channel_id: config.channel_id,
             clock,
@@ -130,7 +150,7 @@ impl Rail {
             beneficiary_account_no: number.expose(),
             partner_reference_no: external_id(),
         };
-        let answer: AccountInquiryAnswer = self.call(ACCOUNT_INQUIRY_PATH, &body).await?;
+        let answer: AccountInquiryAnswer = self.ask(ACCOUNT_INQUIRY_PATH, &body).await?;
         let code = answer.response_code.as_str();
         if ResponseCode::parse(code).is_some_and(|code| code.is_success_of(rail::ACCOUNT_INQUIRY)) {
             let name = answer
@@ -189,7 +209,7 @@ impl Rail {
             original_partner_reference_no: reference,
             service_code: rail::TRANSFER,
         };
-        let answer: StatusInquiryAnswer = match self.call(STATUS_PATH, &body).await {
+        let answer: StatusInquiryAnswer = match self.ask(STATUS_PATH, &body).await {
             Ok(answer) => answer,
             Err(NoAnswer::NotSent(why) | NoAnswer::Unclear(why)) => {
                 return InquiryAnswer::Unclear(why);
@@ -210,6 +230,26 @@ impl Rail {
             )
         } else {
             InquiryAnswer::Unclear("an answer about another order".to_owned())
+        }
+    }
+
+    /// Asks what changes nothing, and so may be asked again: also after an answer of 5xx, which says nothing.
+    async fn ask<T: messages::Answer + DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, NoAnswer> {
+        let mut retry = 0;
+        loop {
+            let answer: Result<T, NoAnswer> = self.call(path, body).await;
+            let is_nothing = answer
+                .as_ref()
+                .map_or(true, |answer| answer.response_code().starts_with('5'));
+            if !is_nothing || retry >= self.retries_max {
+                return answer;
+            }
+            tokio::time::sleep(RETRY_PAUSE * 2_u32.saturating_pow(retry)).await;
+            retry += 1;
         }
     }
 
@@ -238,6 +278,7 @@ impl Rail {
         token: &str,
         body: Vec<u8>,
     ) -> Result<T, NoAnswer> {
+        let _turn = self.gate.enter().await;
         let timestamp = timestamp(self.clock.now());
         let signature = self.signer.sign_transaction(path, token, &body, &timestamp);
         let request = self
@@ -272,10 +313,23 @@ impl Rail {
     }
 
     async fn token(&self) -> Result<String, String> {
-        self.tokens.get(|| self.request_token()).await
+        self.tokens.get(|| self.request_token_patiently()).await
+    }
+
+    async fn request_token_patiently(&self) -> Result<token::Issued, String> {
+        let mut retry = 0;
+        loop {
+            let issued = self.request_token().await;
+            if issued.is_ok() || retry >= self.retries_max {
+                return issued;
+            }
+            tokio::time::sleep(RETRY_PAUSE * 2_u32.saturating_pow(retry)).await;
+            retry += 1;
+        }
     }
 
     async fn request_token(&self) -> Result<token::Issued, String> {
+        let _turn = self.gate.enter().await;
         let timestamp = timestamp(self.clock.now());
         let signature = self
             .signer

@@ -89,6 +89,11 @@ fn own(service: Service, world: &World) -> Vec<(&'static str, String)> {
                 ("RAIL_CLIENT_ID", access.client_id.clone()),
                 ("RAIL_CLIENT_SECRET", access.client_secret.clone()),
                 ("RAIL_PRIVATE_KEY_FILE", path(&access.private_key_file)),
+                ("RAIL_PUBLIC_KEY_FILE", path(&access.public_key_file)),
+                (
+                    "RAIL_CALLBACK_ADDRESS",
+                    world.callback.address().to_string(),
+                ),
             ]
         }
         Service::Catalog | Service::Jobs => Vec::new(),

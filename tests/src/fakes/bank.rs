@@ -1,11 +1,16 @@
 //! Starts the bank's fake and steers it.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use super::{BankAccount, BankFault, BankFaults, BankRule, BookEntry, BookSummary, Control};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{
+    BankAccount, BankFault, BankFaults, BankRule, BookEntry, BookSummary, Control, Credit,
+};
 use crate::{
     eventually::{check, eventually},
     keys::{random_hex, write_rsa_key_pair},
@@ -22,6 +27,8 @@ pub struct BankAccess {
     pub client_secret: String,
     /// The RSA key (PEM) that signs requests for tokens.
     pub private_key_file: PathBuf,
+    /// The RSA key (PEM) that the bank's notices are verified with.
+    pub public_key_file: PathBuf,
 }
 
 /// A running bank.
@@ -34,16 +41,20 @@ pub struct FakeBank {
 }
 
 impl FakeBank {
-    /// Starts a bank without accounts; its chance follows the seed. The payer's keys are made in the folder.
-    pub async fn start(folder: &Path, seed: u64) -> FakeBank {
+    /// Starts a bank without accounts; its chance follows the seed. Its keys and the payer's are made in the folder. The
+    /// payer takes notices at `callback`, `host:port`.
+    pub async fn start(folder: &Path, seed: u64, callback: SocketAddr) -> FakeBank {
         let port = Port::reserve();
         let access = BankAccess {
             client_id: "bekal-treasury".to_owned(),
             client_secret: random_hex(),
             private_key_file: folder.join("rail-private-key.pem"),
+            public_key_file: folder.join("bank-public-key.pem"),
         };
         let public_key = folder.join("rail-public-key.pem");
         write_rsa_key_pair(&access.private_key_file, &public_key);
+        let own_key = folder.join("bank-private-key.pem");
+        write_rsa_key_pair(&own_key, &access.public_key_file);
         let arguments = [
             "--listen",
             &port.address().to_string(),
@@ -53,6 +64,10 @@ impl FakeBank {
             &access.client_secret,
             "--public-key",
             &public_key.to_string_lossy(),
+            "--private-key",
+            &own_key.to_string_lossy(),
+            "--callback",
+            &format!("http://{callback}"),
             "--seed",
             &seed.to_string(),
         ];
@@ -116,9 +131,21 @@ impl FakeBank {
         self.control.post("/control/reversals", references).await;
     }
 
+    /// Tells the time that notices are signed with, unless the payer's next request tells another.
+    pub async fn set_time(&self, now: OffsetDateTime) {
+        let now = now.replace_nanosecond(0).ok();
+        let timestamp = now.and_then(|now| now.format(&Rfc3339).ok());
+        self.control.post("/control/time", &timestamp).await;
+    }
+
     /// Returns the whole book, by reference ascending.
     pub async fn book(&self) -> Vec<BookEntry> {
         self.control.get("/control/book").await
+    }
+
+    /// Returns the whole book, by reference ascending, as short as it can be said.
+    pub async fn credits(&self) -> Vec<Credit> {
+        self.control.get("/control/credits").await
     }
 
     /// Returns the book in figures.

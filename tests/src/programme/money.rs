@@ -224,6 +224,7 @@ impl Programme {
             request_id: request_id(),
             name: batch.name.clone(),
             line_count: batch.line_count,
+            total: batch.total.clone(),
         };
         let mut client = DisbursementServiceClient::new(self.client(Service::Payout, operator));
         let approved = client.approve_disbursement_batch(request).await?;

@@ -8,6 +8,8 @@ use chassis::{
     paging::PageRequest,
 };
 use proto::payout::v1 as pb;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{App, ledger::apply_all};
@@ -15,12 +17,14 @@ use crate::{
     domain::{
         chart::{self, AccountKind},
         disbursement::{
-            BatchRefusal, BatchState, Disbursement, DisbursementBatch, DisbursementState,
+            BatchRefusal, BatchState, ControlTotals, Disbursement, DisbursementBatch,
+            DisbursementState,
         },
         ledger::{NewAccount, Transfer},
+        payee::{Channel, Limits, Month},
     },
     error::Error,
-    storage,
+    storage::{self, disbursements::ReadyLine},
 };
 
 impl App {
@@ -37,21 +41,20 @@ impl App {
         if let Some(answer) = idempotency::claim(&mut tx, &key, now).await?.answer()? {
             return Ok(answer);
         }
-        let lines =
-            storage::disbursements::claim_ready(&mut tx, currency, now, line_count_max).await?;
+        storage::disbursements::orders::revive_due(&mut tx, now).await?;
+        let lines = claim_within_limits(&mut tx, currency, now, line_count_max).await?;
         if lines.is_empty() {
             return Err(Error::Batch(BatchRefusal::NothingDue));
         }
-        let total = lines
+        let amounts = lines
             .iter()
-            .try_fold(Money::new(0, currency), |sum, (_, minor)| {
-                sum.checked_add(Money::new(*minor, currency))
-            });
-        let ids: Vec<Uuid> = lines.into_iter().map(|(id, _)| id).collect();
+            .map(|line| Money::new(line.amount_minor, currency));
+        let totals = ControlTotals::of(amounts, currency).map_err(too_large)?;
+        let ids: Vec<Uuid> = lines.iter().map(|line| line.id).collect();
         let batch = DisbursementBatch {
             id: Uuid::now_v7(),
-            line_count: i64::try_from(ids.len()).unwrap_or(i64::MAX),
-            total: total.map_err(too_large)?,
+            line_count: totals.line_count,
+            total: totals.total,
             state: BatchState::PendingApproval,
             maker: maker.to_owned(),
             approver: None,
@@ -73,7 +76,7 @@ impl App {
         key: RequestKey,
         approver: &str,
         id: Uuid,
-        line_count: i64,
+        seen: ControlTotals,
     ) -> Result<pb::DisbursementBatch, Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -97,11 +100,10 @@ impl App {
         if !approved {
             return Err(Error::Batch(BatchRefusal::AlreadyApproved { id }));
         }
-        let actual = i64::try_from(lines.len()).unwrap_or(i64::MAX);
-        if actual != line_count {
-            return Err(Error::Batch(BatchRefusal::ControlTotalWrong {
-                line_count: actual,
-            }));
+        let amounts = lines.iter().map(|line| line.amount);
+        let actual = ControlTotals::of(amounts, batch.total.currency()).map_err(too_large)?;
+        if actual != seen {
+            return Err(Error::Batch(BatchRefusal::ControlTotalWrong { actual }));
         }
         storage::ledger::insert_accounts(&mut tx, &in_flight_accounts(&lines)).await?;
         let transfers: Vec<Transfer> = lines.iter().map(Disbursement::put_in_flight).collect();
@@ -151,6 +153,52 @@ impl App {
         .await?;
         Ok(page.finish(rows, |last| last.id))
     }
+}
+
+/// Claims due payments. Those that would bring a wallet over its limits are due again with the next month, and others
+/// take their place.
+async fn claim_within_limits(
+    tx: &mut PgConnection,
+    currency: Currency,
+    now: OffsetDateTime,
+    line_count_max: i64,
+) -> Result<Vec<ReadyLine>, sqlx::Error> {
+    let month = Month::of(now);
+    loop {
+        let lines = storage::disbursements::claim_ready(tx, currency, now, line_count_max).await?;
+        let limited: Vec<Uuid> = lines
+            .iter()
+            .filter(|line| limits_of(line).is_some())
+            .map(|line| line.account_id)
+            .collect();
+        if limited.is_empty() {
+            return Ok(lines);
+        }
+        let mut paid =
+            storage::disbursements::paid_since(tx, &limited, currency, month.start).await?;
+        let mut is_within = |line: &ReadyLine| {
+            let Some(limits) = limits_of(line) else {
+                return true;
+            };
+            let paid = paid.entry(line.account_id).or_default();
+            let is_within = limits.allow(*paid, line.amount_minor);
+            if is_within {
+                *paid = paid.saturating_add(line.amount_minor);
+            }
+            is_within
+        };
+        let (within, over): (Vec<ReadyLine>, Vec<ReadyLine>) =
+            lines.into_iter().partition(|line| is_within(line));
+        let over: Vec<Uuid> = over.into_iter().map(|line| line.id).collect();
+        storage::disbursements::postpone(tx, &over, month.end).await?;
+        if over.is_empty() || !within.is_empty() {
+            return Ok(within);
+        }
+    }
+}
+
+fn limits_of(line: &ReadyLine) -> Option<Limits> {
+    Channel::find(line.channel.as_deref()?)?.limits
 }
 
 /// The accounts that payments pass through.

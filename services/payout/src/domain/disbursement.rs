@@ -1,9 +1,10 @@
 //! Payments to persons and the batches that two people stand for.
 //!
-//! `READY → BATCHED → APPROVED → SENT → SETTLED | FAILED | UNKNOWN`; `UNKNOWN` is left by an inquiry alone; `FAILED`
-//! becomes `READY` again when the person links an account; all but the sent ones can become `CANCELLED`.
+//! `READY → BATCHED → APPROVED → SENT → SETTLED | FAILED | UNKNOWN`; `UNKNOWN` is left by an inquiry alone; `SETTLED`
+//! becomes `FAILED` when the rail has taken the money back; `FAILED` becomes `READY` again when the person links an
+//! account, or with time; all but the sent ones can become `CANCELLED`.
 
-use chassis::money::Money;
+use chassis::money::{Currency, Money, MoneyError};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -100,6 +101,15 @@ pub struct DisbursementBatch {
     pub approve_time: Option<OffsetDateTime>,
 }
 
+/// What an approver has to know of a batch: how many lines, and how much together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlTotals {
+    /// The number of lines.
+    pub line_count: i64,
+    /// Their sum.
+    pub total: Money,
+}
+
 /// Why a batch is not made or approved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchRefusal {
@@ -115,8 +125,8 @@ pub enum BatchRefusal {
     /// It has other totals than the approver has seen.
     #[error("the batch has other totals than the approver has seen")]
     ControlTotalWrong {
-        /// The lines that it has.
-        line_count: i64,
+        /// The totals that it has.
+        actual: ControlTotals,
     },
     /// It was approved before.
     #[error("the batch was approved already")]
@@ -124,6 +134,27 @@ pub enum BatchRefusal {
         /// The batch.
         id: Uuid,
     },
+}
+
+impl ControlTotals {
+    /// Counts and adds up amounts.
+    ///
+    /// # Errors
+    /// When the sum is beyond all money.
+    pub fn of(
+        amounts: impl Iterator<Item = Money>,
+        currency: Currency,
+    ) -> Result<ControlTotals, MoneyError> {
+        let mut totals = ControlTotals {
+            line_count: 0,
+            total: Money::new(0, currency),
+        };
+        for amount in amounts {
+            totals.line_count += 1;
+            totals.total = totals.total.checked_add(amount)?;
+        }
+        Ok(totals)
+    }
 }
 
 impl Disbursement {
@@ -169,6 +200,22 @@ impl Disbursement {
         }
     }
 
+    /// Books that the rail took it back after it had arrived: into the commitment, or on to the treasury when the
+    /// participation's money went back meanwhile.
+    pub fn reverse(&self, is_returned: bool) -> Transfer {
+        let paid = self.of_batch(AccountKind::Paid);
+        if is_returned {
+            self.line(
+                "reverse",
+                Code::Return,
+                paid,
+                self.of_batch(AccountKind::Returned),
+            )
+        } else {
+            self.line("reverse", Code::Incentive, paid, self.commitment())
+        }
+    }
+
     /// Books that it was cancelled when it was approved and not yet sent.
     pub fn cancel_in_flight(&self) -> Transfer {
         self.line(
@@ -207,6 +254,17 @@ pub fn reference(id: Uuid, attempt: i32) -> String {
         1 => id.simple().to_string(),
         later => format!("{}-{later}", id.simple()),
     }
+}
+
+/// Reads which payment and which of its orders a reference belongs to; `None` when it is none of ours.
+pub fn parse_reference(text: &str) -> Option<(Uuid, i32)> {
+    let (id, attempt) = match text.split_once('-') {
+        None => (text, 1),
+        Some((id, attempt)) => (id, attempt.parse().ok()?),
+    };
+    let id = Uuid::try_parse(id).ok()?;
+    // One order, one reference: `…-1`, `…-02` and upper case are somebody else's.
+    (reference(id, attempt) == text).then_some((id, attempt))
 }
 
 /// When the rail is asked about an order that stays unclear, and when the order is sent again.
@@ -356,6 +414,30 @@ mod tests {
         assert_eq!(reference(id, 1), "00000000000000000000000000000007");
         assert_eq!(reference(id, 2), "00000000000000000000000000000007-2");
         assert!(reference(Uuid::max(), i32::MAX).len() <= 64);
+    }
+
+    #[test]
+    fn a_reference_leads_back_to_its_order() {
+        let id = Uuid::from_u128(7);
+
+        for attempt in [1, 2, 31] {
+            assert_eq!(
+                parse_reference(&reference(id, attempt)),
+                Some((id, attempt))
+            );
+        }
+        let text = reference(id, 1);
+        for wrong in [
+            "",
+            "-",
+            "x",
+            &format!("{text}-1"),
+            &format!("{text}-02"),
+            &format!("{text}-x"),
+            &id.to_string(),
+        ] {
+            assert_eq!(parse_reference(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use time::{Date, OffsetDateTime, UtcOffset, macros::offset};
+
 /// The longest number that the rail takes.
 const NUMBER_DIGITS_MAX: usize = 34;
 const NUMBER_DIGITS_MIN: usize = 5;
@@ -20,6 +22,26 @@ pub struct Channel {
     pub bank_code: &'static str,
     /// What its numbers are.
     pub numbers: Numbers,
+    /// What one account of it may get; none is told for banks.
+    pub limits: Option<Limits>,
+}
+
+/// What one account may get, by law.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// At once, in minor units: an empty wallet holds no more.
+    pub payment_max_minor: i64,
+    /// In a calendar month, in minor units.
+    pub month_max_minor: i64,
+}
+
+/// A calendar month where the channels are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Month {
+    /// Its first moment.
+    pub start: OffsetDateTime,
+    /// The first moment of the next one.
+    pub end: OffsetDateTime,
 }
 
 /// What the numbers of a channel are.
@@ -36,47 +58,64 @@ pub enum Numbers {
 
 const PHONES: Numbers = Numbers::Phones { calling_code: "62" };
 
+/// Of wallets whose holder is known, since July 2022: 20 million rupiah in balance, 40 million a month coming in.
+const WALLET: Option<Limits> = Some(Limits {
+    payment_max_minor: 2_000_000_000,
+    month_max_minor: 4_000_000_000,
+});
+
+/// The channels' local time.
+const OFFSET: UtcOffset = offset!(+7);
+
 /// Every channel.
 pub const CHANNELS: &[Channel] = &[
     Channel {
         code: "BNI",
         bank_code: "009",
         numbers: Numbers::Accounts,
+        limits: None,
     },
     Channel {
         code: "BCA",
         bank_code: "014",
         numbers: Numbers::Accounts,
+        limits: None,
     },
     Channel {
         code: "BRI",
         bank_code: "002",
         numbers: Numbers::Accounts,
+        limits: None,
     },
     Channel {
         code: "MANDIRI",
         bank_code: "008",
         numbers: Numbers::Accounts,
+        limits: None,
     },
     Channel {
         code: "DANA",
         bank_code: "DANA",
         numbers: PHONES,
+        limits: WALLET,
     },
     Channel {
         code: "GOPAY",
         bank_code: "GOPAY",
         numbers: PHONES,
+        limits: WALLET,
     },
     Channel {
         code: "LINKAJA",
         bank_code: "LINKAJA",
         numbers: PHONES,
+        limits: WALLET,
     },
     Channel {
         code: "OVO",
         bank_code: "OVO",
         numbers: PHONES,
+        limits: WALLET,
     },
 ];
 
@@ -145,6 +184,28 @@ impl Channel {
     }
 }
 
+impl Limits {
+    /// Says whether an account that got so much in this month may get so much more.
+    pub fn allow(&self, month_minor: i64, payment_minor: i64) -> bool {
+        payment_minor <= self.payment_max_minor
+            && month_minor.saturating_add(payment_minor) <= self.month_max_minor
+    }
+}
+
+impl Month {
+    /// Returns the month of a time.
+    pub fn of(time: OffsetDateTime) -> Month {
+        let first = |date: Date| {
+            let day = date.replace_day(1).unwrap_or(date);
+            day.midnight().assume_offset(OFFSET)
+        };
+        let start = first(time.to_offset(OFFSET).date());
+        // 31 days after a month's first day are in the next one, and not in the one after that.
+        let end = first((start + time::Duration::days(31)).date());
+        Month { start, end }
+    }
+}
+
 impl AccountNumber {
     /// Takes back a number that was stored.
     pub fn from_stored(digits: String) -> AccountNumber {
@@ -170,11 +231,42 @@ impl fmt::Debug for AccountNumber {
 
 #[cfg(test)]
 mod tests {
+    use time::macros::datetime;
+
     use super::*;
 
     fn read(channel: &str, text: &str) -> Option<String> {
         let number = Channel::find(channel).unwrap().number(text)?;
         Some(number.expose().to_owned())
+    }
+
+    #[test]
+    fn a_wallet_gets_no_more_than_the_law_lets_it() {
+        let limits = Channel::find("GOPAY").unwrap().limits.unwrap();
+
+        assert!(limits.allow(0, 2_000_000_000));
+        assert!(!limits.allow(0, 2_000_000_001));
+        assert!(limits.allow(3_940_000_000, 60_000_000));
+        assert!(!limits.allow(3_940_000_001, 60_000_000));
+        assert!(!limits.allow(i64::MAX, 1));
+    }
+
+    #[test]
+    fn a_month_begins_where_the_channels_are() {
+        for (time, start, end) in [
+            (
+                datetime!(2026-01-31 16:59:59 UTC),
+                datetime!(2025-12-31 17:00 UTC),
+                datetime!(2026-01-31 17:00 UTC),
+            ),
+            (
+                datetime!(2026-01-31 17:00 UTC),
+                datetime!(2026-01-31 17:00 UTC),
+                datetime!(2026-02-28 17:00 UTC),
+            ),
+        ] {
+            assert_eq!(Month::of(time), Month { start, end }, "{time}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! because taking a payment for lost that was made pays twice.
 
 use chassis::money::Money;
+use time::Duration;
 
 use super::payee::AccountNumber;
 
@@ -108,6 +109,15 @@ const FINAL_REFUSALS: &[(&str, &str, FailureReason)] = &[
     ("404", "11", FailureReason::AccountNotFound),
 ];
 
+/// The reasons that time cures, and how long it takes: the payment is tried again by itself. After every other failure the
+/// person has to link another account first.
+const CURED_BY_TIME: &[(FailureReason, Duration)] = &[
+    // Somebody spends what the wallet holds.
+    (FailureReason::BalanceCapReached, Duration::days(7)),
+    // The limits of wallets count by the month.
+    (FailureReason::LimitExceeded, Duration::days(31)),
+];
+
 /// A response code of SNAP: the HTTP code (three digits), the service's code (two) and the case (two).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseCode<'a> {
@@ -165,6 +175,8 @@ impl<'a> ResponseCode<'a> {
 pub const TRANSFER: &str = "18";
 /// SNAP's code of the service that tells what became of a transfer.
 pub const TRANSFER_STATUS: &str = "36";
+/// SNAP's code of the service by which the rail tells of a transfer by itself.
+pub const TRANSFER_NOTICE: &str = "52";
 /// SNAP's code of the service that tells whose an account is.
 pub const ACCOUNT_INQUIRY: &str = "16";
 
@@ -200,7 +212,7 @@ pub fn read_inquiry(code: &str, transfer_state: &str, transfer_code: &str) -> In
         return unclear();
     }
     match transfer_state {
-        "00" => InquiryAnswer::Paid,
+        state if is_paid_state(state) => InquiryAnswer::Paid,
         "01" | "02" | "03" => InquiryAnswer::InProgress,
         "04" => InquiryAnswer::Refused(FailureReason::Reversed),
         "05" | "06" => {
@@ -210,6 +222,11 @@ pub fn read_inquiry(code: &str, transfer_state: &str, transfer_code: &str) -> In
         "07" => InquiryAnswer::NotFound,
         _ => unclear(),
     }
+}
+
+/// Says whether the rail's notice of an order's state claims that the payee has the money.
+pub fn is_paid_state(transfer_state: &str) -> bool {
+    transfer_state == "00"
 }
 
 /// Reads a refusal of an account inquiry; `None` when it says nothing about the account.
@@ -264,6 +281,12 @@ impl FailureReason {
             FailureReason::Reversed => "REVERSED",
             FailureReason::Refused => "REFUSED",
         }
+    }
+
+    /// Returns after how long a payment that failed so is tried again by itself; `None`: not without another account.
+    pub fn retry_after(self) -> Option<Duration> {
+        let row = CURED_BY_TIME.iter().find(|(reason, _)| *reason == self);
+        row.map(|(_, delay)| *delay)
     }
 
     /// Finds a reason by its name.

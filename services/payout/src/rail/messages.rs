@@ -37,6 +37,14 @@ pub(super) struct StatusInquiry<'a> {
     pub(super) service_code: &'a str,
 }
 
+/// What the rail tells of a transfer by itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TransferNotice {
+    pub(super) original_partner_reference_no: String,
+    pub(super) latest_transaction_status: String,
+}
+
 #[derive(Serialize, Deserialize)]
 pub(super) struct Amount {
     pub(super) value: String,

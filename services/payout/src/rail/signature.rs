@@ -1,14 +1,17 @@
-//! SNAP's signatures: `SHA256withRSA` for a token, HMAC-SHA512 for a transaction.
+//! SNAP's signatures: `SHA256withRSA` for a token, HMAC-SHA512 for a transaction; and `SHA256withRSA` by the rail's own key
+//! for its notices.
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
     hmac,
     rand::SystemRandom,
-    signature::{RSA_PKCS1_SHA256, RsaKeyPair},
+    signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use chassis::config::Secret;
+
+use super::notices::SignedNotice;
 
 /// Signs in the name of one client.
 pub(super) struct Signer {
@@ -19,8 +22,14 @@ pub(super) struct Signer {
 
 /// A key that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("is not an RSA private key (PKCS#8, PEM)")]
-pub struct NotARailKey;
+pub enum NotARailKey {
+    /// Not one to sign with.
+    #[error("is not an RSA private key (PKCS#8, PEM)")]
+    Private,
+    /// Not one to verify with.
+    #[error("is not an RSA public key (SPKI, PEM)")]
+    Public,
+}
 
 /// The client's RSA key, from a PEM text.
 pub struct RailKey(RsaKeyPair);
@@ -31,16 +40,47 @@ impl RailKey {
     /// # Errors
     /// When it is none.
     pub fn from_pem(pem: &str) -> Result<RailKey, NotARailKey> {
-        let body: String = pem
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.starts_with("-----"))
-            .collect();
-        let der = STANDARD.decode(body).map_err(|_| NotARailKey)?;
+        let der = read_pem(pem).ok_or(NotARailKey::Private)?;
         RsaKeyPair::from_pkcs8(&der)
             .map(RailKey)
-            .map_err(|_| NotARailKey)
+            .map_err(|_| NotARailKey::Private)
     }
+}
+
+/// The rail's own RSA key, which its notices are signed with.
+#[derive(Debug)]
+pub struct RailPublicKey(UnparsedPublicKey<Vec<u8>>);
+
+impl RailPublicKey {
+    /// Reads an SPKI key.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_pem(pem: &str) -> Result<RailPublicKey, NotARailKey> {
+        let der = read_pem(pem).ok_or(NotARailKey::Public)?;
+        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der);
+        match key.parse() {
+            Ok(_) => Ok(RailPublicKey(key)),
+            Err(_) => Err(NotARailKey::Public),
+        }
+    }
+
+    /// Says whether the rail has signed a notice.
+    pub(super) fn has_signed(&self, notice: &SignedNotice<'_>) -> bool {
+        let message = notice_string_to_sign(notice);
+        STANDARD
+            .decode(notice.signature)
+            .is_ok_and(|signature| self.0.verify(message.as_bytes(), &signature).is_ok())
+    }
+}
+
+fn read_pem(pem: &str) -> Option<Vec<u8>> {
+    let body: String = pem
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    STANDARD.decode(body).ok().filter(|der| !der.is_empty())
 }
 
 impl std::fmt::Debug for RailKey {
@@ -96,12 +136,39 @@ fn token_string_to_sign(client_id: &str, timestamp: &str) -> String {
 
 /// The body must be minified JSON, as `serde_json` writes it; its keys are not reordered.
 fn string_to_sign(method: &str, path: &str, token: &str, body: &[u8], timestamp: &str) -> String {
-    let hash: String = digest(&SHA256, body)
-        .as_ref()
+    format!("{method}:{path}:{token}:{}:{timestamp}", hash_of(body))
+}
+
+/// As of a transaction, without a token.
+fn notice_string_to_sign(notice: &SignedNotice<'_>) -> String {
+    let SignedNotice {
+        path, timestamp, ..
+    } = notice;
+    format!("POST:{path}:{}:{timestamp}", hash_of(&minify(notice.body)))
+}
+
+fn hash_of(body: &[u8]) -> String {
+    let hash = digest(&SHA256, body);
+    hash.as_ref()
         .iter()
         .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{method}:{path}:{token}:{hash}:{timestamp}")
+        .collect()
+}
+
+/// Takes out the blanks between the parts of a JSON text; keys stay in their order.
+fn minify(json: &[u8]) -> Vec<u8> {
+    let mut minified = Vec::with_capacity(json.len());
+    let (mut in_text, mut is_escaped) = (false, false);
+    for byte in json {
+        if in_text || !byte.is_ascii_whitespace() {
+            minified.push(*byte);
+        }
+        if *byte == b'"' && !is_escaped {
+            in_text = !in_text;
+        }
+        is_escaped = in_text && *byte == b'\\' && !is_escaped;
+    }
+    minified
 }
 
 #[cfg(test)]
@@ -149,6 +216,27 @@ mod tests {
     }
 
     #[test]
+    fn the_string_of_a_notice_covers_the_body_without_its_blanks() {
+        let notice = SignedNotice {
+            path: "/openapi/v1.0/transfer/notify",
+            timestamp: TIMESTAMP,
+            partner_id: "client-7",
+            signature: "",
+            body: b"{ \"partnerReferenceNo\" :\n\"r-1\" }",
+        };
+
+        assert_eq!(
+            notice_string_to_sign(&notice),
+            "POST:/openapi/v1.0/transfer/notify:\
+             fd38cd9d2f48f5a99bc0dda906f03191a9dba9c9d1a3727c03cc84490bf40a9f:2026-11-24T10:00:00+07:00"
+        );
+        assert_eq!(
+            minify(br#"{ "a" : "x \" y\\" , "b": 1 }"#),
+            br#"{"a":"x \" y\\","b":1}"#
+        );
+    }
+
+    #[test]
     fn what_is_no_key_is_refused() {
         for pem in [
             "",
@@ -156,6 +244,7 @@ mod tests {
             "?",
         ] {
             assert!(RailKey::from_pem(pem).is_err(), "{pem}");
+            assert!(RailPublicKey::from_pem(pem).is_err(), "{pem}");
         }
     }
 }

@@ -16,7 +16,11 @@ use crate::{
         payees::NewPayeeAccount,
         treasury::{NewAllotment, NewAppropriation, NewReallocation},
     },
-    domain::{disbursement::DisbursementState, hold::HoldTerms, payee::Channel},
+    domain::{
+        disbursement::{ControlTotals, DisbursementState},
+        hold::HoldTerms,
+        payee::Channel,
+    },
     vault::Vault,
 };
 
@@ -319,7 +323,7 @@ pub(super) fn create_disbursement_batch(
 pub(super) fn approve_disbursement_batch(
     principal: &Principal,
     request: &pb::ApproveDisbursementBatchRequest,
-) -> Result<(RequestKey, Uuid), Refusal> {
+) -> Result<(RequestKey, Uuid, ControlTotals), Refusal> {
     let mut violations = Violations::new();
     let key = RequestKey::parse(
         "ApproveDisbursementBatch",
@@ -334,7 +338,15 @@ pub(super) fn approve_disbursement_batch(
         "is not of the form `disbursementBatches/{uuid}`",
     );
     violations.check(request.line_count > 0, "line_count", "is not above zero");
-    violations.finish(key.zip(id))
+    let total = positive("total", request.total.as_ref(), &mut violations);
+    let approval = key.zip(id).zip(total).map(|((key, id), total)| {
+        let seen = ControlTotals {
+            line_count: request.line_count,
+            total,
+        };
+        (key, id, seen)
+    });
+    violations.finish(approval)
 }
 
 fn is_batch(name: &str) -> bool {

@@ -99,12 +99,11 @@ impl DisbursementService for Rpc {
         request: Request<pb::ApproveDisbursementBatchRequest>,
     ) -> Result<Response<pb::DisbursementBatch>, Status> {
         let principal = Principal::of(&request)?;
-        let (key, id) = convert::approve_disbursement_batch(principal, request.get_ref())?;
-        let line_count = request.get_ref().line_count;
+        let (key, id, seen) = convert::approve_disbursement_batch(principal, request.get_ref())?;
         let approver = &principal.subject;
         Ok(Response::new(
             self.app
-                .approve_disbursement_batch(key, approver, id, line_count)
+                .approve_disbursement_batch(key, approver, id, seen)
                 .await?,
         ))
     }

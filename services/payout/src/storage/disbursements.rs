@@ -1,5 +1,7 @@
 //! The table `disbursements`: reading, batching, cancelling. The workers' part is in `disbursements/orders.rs`.
 
+use std::collections::HashMap;
+
 use chassis::money::Currency;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -183,32 +185,86 @@ pub async fn in_flight_minor(
     .await
 }
 
-/// Locks the READY payments of a currency that are due, the longest due first, and returns their ids and amounts. Those
-/// that another transaction has locked are left to it, those of frozen participations wait.
+/// A payment that goes into a batch.
+#[derive(Clone, Debug)]
+pub struct ReadyLine {
+    /// Its id.
+    pub id: Uuid,
+    /// The person's account.
+    pub account_id: Uuid,
+    /// The amount.
+    pub amount_minor: i64,
+    /// The code of the channel that the person is paid by.
+    pub channel: Option<String>,
+}
+
+/// Locks the READY payments of a currency that are due, the longest due first, and returns them. Those that another
+/// transaction has locked are left to it, those of frozen participations wait.
 pub async fn claim_ready(
     tx: &mut PgConnection,
     currency: Currency,
     now: OffsetDateTime,
     limit: i64,
-) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
-    let rows = sqlx::query!(
-        "SELECT disbursements.id, amount_minor
+) -> Result<Vec<ReadyLine>, sqlx::Error> {
+    sqlx::query_as!(
+        ReadyLine,
+        r#"SELECT disbursements.id, disbursements.account_id, amount_minor, payee.channel AS "channel?"
          FROM disbursements
          JOIN participation_funds AS funds ON funds.participation_id = disbursements.participation_id
+         LEFT JOIN payee_accounts AS payee
+            ON payee.account_id = disbursements.account_id AND payee.replace_time IS NULL
          WHERE state = 'READY' AND disbursements.currency = $1 AND due_time <= $2 AND funds.freeze_time IS NULL
          ORDER BY due_time, disbursements.id
          LIMIT $3
-         FOR NO KEY UPDATE OF disbursements SKIP LOCKED",
+         FOR NO KEY UPDATE OF disbursements SKIP LOCKED"#,
         currency.code(),
         now,
         limit,
     )
     .fetch_all(tx)
+    .await
+}
+
+/// Returns what persons were paid since a moment, or will be, in a currency: what is in a batch counts.
+pub async fn paid_since(
+    tx: &mut PgConnection,
+    account_ids: &[Uuid],
+    currency: Currency,
+    since: OffsetDateTime,
+) -> Result<HashMap<Uuid, i64>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT account_id, sum(amount_minor)::bigint AS "paid!"
+           FROM disbursements
+           WHERE account_id = ANY($1::uuid[])
+             AND currency = $2
+             AND (state IN ('BATCHED', 'APPROVED', 'SENT', 'UNKNOWN') OR state = 'SETTLED' AND settle_time >= $3)
+           GROUP BY account_id"#,
+        account_ids,
+        currency.code(),
+        since,
+    )
+    .fetch_all(tx)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (row.id, row.amount_minor))
+        .map(|row| (row.account_id, row.paid))
         .collect())
+}
+
+/// Makes claimed payments due later.
+pub async fn postpone(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+    due_time: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE disbursements SET due_time = $2 WHERE id = ANY($1::uuid[])",
+        ids,
+        due_time,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Puts claimed payments into a batch.
@@ -281,7 +337,7 @@ pub async fn lock_unsent(
 /// Cancels locked payments.
 pub async fn set_cancelled(tx: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE disbursements SET state = 'CANCELLED' WHERE id = ANY($1::uuid[])",
+        "UPDATE disbursements SET state = 'CANCELLED', retry_time = NULL WHERE id = ANY($1::uuid[])",
         ids
     )
     .execute(tx)
@@ -296,8 +352,8 @@ pub async fn revive_failed(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE disbursements
-         SET state = 'READY', attempt = attempt + 1, failure_reason = NULL, disbursement_batch_id = NULL,
-             payee_account_id = NULL, send_time = NULL, inquiry_count = 0
+         SET state = 'READY', attempt = attempt + 1, failure_reason = NULL, retry_time = NULL,
+             disbursement_batch_id = NULL, payee_account_id = NULL, send_time = NULL, inquiry_count = 0
          FROM participation_funds AS funds
          WHERE disbursements.participation_id = ANY($1::uuid[])
            AND disbursements.state = 'FAILED'

@@ -10,8 +10,11 @@ use aws_lc_rs::{
     digest::{SHA256, digest},
     encoding::AsDer,
     hmac,
+    rand::SystemRandom,
     rsa::{KeyPair, KeySize},
-    signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey},
+    signature::{
+        KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+    },
 };
 use axum::{
     Router,
@@ -23,6 +26,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::net::TcpListener;
 
 pub(crate) const CLIENT_ID: &str = "bekal-treasury";
@@ -59,6 +63,15 @@ pub(crate) struct Entry {
     pub(crate) attempts: u32,
 }
 
+/// A notice, ready to be posted.
+#[derive(Clone, Debug)]
+pub(crate) struct BankNotice {
+    pub(crate) timestamp: String,
+    pub(crate) partner_id: String,
+    pub(crate) signature: String,
+    pub(crate) body: String,
+}
+
 /// Holder and KYC level, or the HTTP code and case of the refusal.
 type Account = Result<(String, &'static str), &'static str>;
 
@@ -81,7 +94,11 @@ struct Inner {
 #[derive(Clone)]
 pub(crate) struct Bank {
     pub(crate) address: String,
+    /// The payer's key.
     pub(crate) private_key_pem: String,
+    /// The bank's own.
+    pub(crate) public_key_pem: String,
+    own_key: Arc<RsaKeyPair>,
     public_key: Arc<Vec<u8>>,
     inner: Arc<Mutex<Inner>>,
 }
@@ -92,6 +109,10 @@ impl Bank {
         let private = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).unwrap();
         let public =
             AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(pair.public_key()).unwrap();
+        let own = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let own_private = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&own).unwrap();
+        let own_public =
+            AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(own.public_key()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let bank = Bank {
             address: format!("http://{}", listener.local_addr().unwrap()),
@@ -99,6 +120,11 @@ impl Bank {
                 "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
                 STANDARD.encode(private.as_ref())
             ),
+            public_key_pem: format!(
+                "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+                STANDARD.encode(own_public.as_ref())
+            ),
+            own_key: Arc::new(RsaKeyPair::from_pkcs8(own_private.as_ref()).unwrap()),
             public_key: Arc::new(public.as_ref().to_vec()),
             inner: Arc::default(),
         };
@@ -165,6 +191,42 @@ impl Bank {
         let entry = inner.book.get_mut(reference).unwrap();
         (entry.status, entry.code) = ("00", "2001800");
         entry.credited += 1;
+    }
+
+    /// Takes back what was paid.
+    pub(crate) fn take_back(&self, reference: &str) {
+        self.lock().book.get_mut(reference).unwrap().status = "04";
+    }
+
+    /// Signs a notice that an order has a state.
+    pub(crate) fn notice(&self, reference: &str, state: &str, time: OffsetDateTime) -> BankNotice {
+        let body = json!({
+            "originalPartnerReferenceNo": reference,
+            "latestTransactionStatus": state,
+        });
+        let body = body.to_string();
+        let timestamp = time.format(&Rfc3339).unwrap();
+        let hash: String = digest(&SHA256, body.as_bytes())
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let message = format!("POST:{}:{hash}:{timestamp}", payout::callbacks::PATH);
+        let mut signature = vec![0; self.own_key.public_modulus_len()];
+        self.own_key
+            .sign(
+                &RSA_PKCS1_SHA256,
+                &SystemRandom::new(),
+                message.as_bytes(),
+                &mut signature,
+            )
+            .unwrap();
+        BankNotice {
+            timestamp,
+            partner_id: CLIENT_ID.to_owned(),
+            signature: STANDARD.encode(signature),
+            body,
+        }
     }
 
     pub(crate) fn entry(&self, reference: &str) -> Option<Entry> {

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::{
     words::{
-        approval, awarded, batch_request, certificate, incentive, metadata, reason, review, units,
+        approval, awarded, batch_request, certificate, idr, incentive, link_request, metadata,
+        reason, review, units,
     },
     world::{BATCH, INCENTIVES, JOB_SEARCH, Participation, TRAINING, World},
 };
@@ -287,6 +288,15 @@ async fn an_approval_of_other_totals_is_refused(db: PgPool) {
         .approve_disbursement_batch(request)
         .await
         .unwrap_err();
+    let other_sum = pb::ApproveDisbursementBatchRequest {
+        total: idr(2 * JOB_SEARCH - 1),
+        ..approval(&batch)
+    };
+    let other_sum = world
+        .approver()
+        .approve_disbursement_batch(other_sum)
+        .await
+        .unwrap_err();
     let absent = pb::DisbursementBatch {
         name: format!("disbursementBatches/{}", Uuid::now_v7()),
         ..batch.clone()
@@ -298,12 +308,63 @@ async fn an_approval_of_other_totals_is_refused(db: PgPool) {
         (Code::FailedPrecondition, "CONTROL_TOTAL_WRONG".to_owned())
     );
     assert_eq!(metadata(&refused, "line_count"), "2");
+    assert_eq!(reason(&other_sum), "CONTROL_TOTAL_WRONG");
+    assert_eq!(metadata(&other_sum, "total"), "IDR 1200000.00");
     assert_eq!(absent.code(), Code::NotFound);
     // The refusal has undone everything.
     assert_eq!(
         world.approve(&batch).await.unwrap().state(),
         pb::disbursement_batch::State::Approved
     );
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_wallet_gets_no_more_in_a_month_than_it_may_and_a_bank_account_does(db: PgPool) {
+    // 66 times 600,000 are 39.6 million.
+    const WITHIN: i64 = 66;
+    let world = World::with_budget(db, 2 * 70).await;
+    let (by_wallet, by_bank) = (Participation::new(), Participation::new());
+    let participations: Vec<Participation> = (0..2 * 70)
+        .map(|i| Participation {
+            account_id: [by_wallet, by_bank][i % 2].account_id,
+            ..Participation::new()
+        })
+        .collect();
+    world
+        .deliver(&awarded(BATCH, &participations))
+        .await
+        .unwrap();
+    for participation in &participations {
+        world.complete(participation).await;
+    }
+    world.open_wallet(&by_wallet, "6281900000001");
+    world.link(&by_wallet, "6281900000001").await.unwrap();
+    world.bank.open_account("009", "1234567890", "SITI AMINAH");
+    world
+        .identity
+        .add(&by_bank.account(), "SITI AMINAH", "+6281900000002");
+    let request = link_request(&by_bank.account(), "BNI", "1234567890");
+    world
+        .disbursements()
+        .link_payee_account(request)
+        .await
+        .unwrap();
+
+    let first = world.approve_all().await;
+    world.app.send_round().await.unwrap();
+    let again = world
+        .disbursements()
+        .create_disbursement_batch(batch_request())
+        .await
+        .unwrap_err();
+    // The clock stands in February.
+    world.clock.advance_by(time::Duration::days(27));
+    let next_month = world.approve_all().await;
+
+    assert_eq!(first.line_count, WITHIN + 70);
+    assert_eq!(reason(&again), "NOTHING_DUE");
+    assert_eq!(next_month.line_count, 70 - WITHIN);
+    world.assert_sound().await;
 }
 
 #[sqlx::test(migrator = "payout::storage::MIGRATOR")]

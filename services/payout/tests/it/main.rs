@@ -16,6 +16,7 @@ mod freezes;
 mod holds;
 mod identity;
 mod ledger;
+mod notices;
 mod payees;
 mod payments;
 mod returns;

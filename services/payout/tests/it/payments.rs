@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::{
     bank::Fault,
-    words::units,
+    words::{batch_request, reason, units},
     world::{BATCH, INCENTIVES, JOB_SEARCH, Participation, RAIL_CONCURRENCY_MAX, TRAINING, World},
 };
 
@@ -228,6 +228,33 @@ async fn a_refused_payment_fails_with_its_reason_and_its_money_stays_set_aside(d
     expected.sort_unstable();
     assert_eq!(reasons, expected);
     assert_eq!(world.told::<pb::DisbursementFailed>().await.len(), 5);
+    world.assert_sound().await;
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_payment_that_time_cures_is_tried_again_by_itself_under_another_reference(db: PgPool) {
+    let (world, person) = one_approved(db).await;
+    world.bank.fail_next(&[Fault::Refuse("4031823")]);
+    world.app.send_round().await.unwrap();
+    let failed = world.payment(&person).await;
+
+    world.clock.advance_by(time::Duration::days(6));
+    let early = world
+        .disbursements()
+        .create_disbursement_batch(batch_request())
+        .await;
+    world.clock.advance_by(time::Duration::days(1));
+    world.approve_all().await;
+    world.app.send_round().await.unwrap();
+
+    assert_eq!(failed.failure_reason, "BALANCE_CAP_REACHED");
+    assert_eq!(reason(&early.unwrap_err()), "NOTHING_DUE");
+    let settled = world.payment(&person).await;
+    assert_eq!(
+        (settled.state(), settled.reference),
+        (State::Settled, format!("{}-2", failed.reference))
+    );
+    assert_eq!(units(world.trace(BATCH).await.incentives), JOB_SEARCH);
     world.assert_sound().await;
 }
 

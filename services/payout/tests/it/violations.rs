@@ -137,7 +137,10 @@ async fn every_violation_of_every_method_is_told_at_once(db: PgPool) {
         .approve_disbursement_batch(pb::ApproveDisbursementBatchRequest::default())
         .await
         .unwrap_err();
-    assert_eq!(fields(&status), ["request_id", "name", "line_count"]);
+    assert_eq!(
+        fields(&status),
+        ["request_id", "name", "line_count", "total"]
+    );
     let bad_list = pb::ListDisbursementsRequest {
         account: "x".to_owned(),
         state: 77,

@@ -217,6 +217,7 @@ pub(crate) fn approval(batch: &pb::DisbursementBatch) -> pb::ApproveDisbursement
         request_id: request_id(),
         name: batch.name.clone(),
         line_count: batch.line_count,
+        total: batch.total.clone(),
     }
 }
 

@@ -16,7 +16,7 @@ use payout::{
     app::{App, Parts, PaymentsConfig},
     domain::disbursement::InquiryPlan,
     events::Events,
-    rail::{Rail, RailConfig, RailKey},
+    rail::{Rail, RailConfig, RailKey, RailPublicKey},
     vault::Vault,
 };
 use proto::{
@@ -127,6 +127,10 @@ impl World {
             source_account: "8877001".to_owned(),
             channel_id: "95051".to_owned(),
             timeout: Duration::from_millis(700),
+            concurrency_max: RAIL_CONCURRENCY_MAX,
+            rate_max: 10_000,
+            retries_max: 1,
+            public_key: RailPublicKey::from_pem(&bank.public_key_pem).unwrap(),
         };
         let parts = Parts {
             vault: Vault::new(&"ab".repeat(32).parse().unwrap()).unwrap(),

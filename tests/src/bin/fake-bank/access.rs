@@ -16,6 +16,7 @@ use aws_lc_rs::{
 use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     Bank,
@@ -32,6 +33,9 @@ pub(crate) struct Access {
     tokens: Mutex<HashMap<String, Instant>>,
     /// By day, as X-TIMESTAMP has it, and id.
     external_ids: Mutex<HashSet<(String, String)>>,
+    /// The client's time as of its last request, and when that was: the bank has no other, because a stack's clock may
+    /// have been moved.
+    time: Mutex<Option<(OffsetDateTime, Instant)>>,
 }
 
 impl Access {
@@ -43,7 +47,26 @@ impl Access {
             public_key: UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public_key),
             tokens: Mutex::default(),
             external_ids: Mutex::default(),
+            time: Mutex::default(),
         })
+    }
+
+    /// Follows the client's clock.
+    pub(crate) fn set_time(&self, timestamp: &str) {
+        if let Ok(now) = OffsetDateTime::parse(timestamp, &Rfc3339) {
+            *self.time.lock().expect("no holder panics") = Some((now, Instant::now()));
+        }
+    }
+
+    pub(crate) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// Returns the time for a notice; `None` before the client's first transaction.
+    pub(crate) fn timestamp(&self) -> Option<String> {
+        let (time, since) = (*self.time.lock().expect("no holder panics"))?;
+        let now = (time + since.elapsed()).replace_nanosecond(0).ok()?;
+        now.format(&Rfc3339).ok()
     }
 
     /// Checks the request for a token: `SHA256withRSA` over `client id|timestamp`.
@@ -102,6 +125,7 @@ impl Access {
         if external_id.len() > 36 || !numeric {
             return Err(Case::InvalidFormat("X-EXTERNAL-ID"));
         }
+        self.set_time(timestamp);
         let day = timestamp
             .get(..10)
             .ok_or(Case::InvalidFormat("X-TIMESTAMP"))?;

@@ -41,6 +41,7 @@ pub(crate) enum Case {
     DormantAccount,
     InactiveAccount,
     AccountLimitExceeded,
+    AmountLimitExceeded,
     TransactionNotFound,
     InvalidAccount,
     ExternalIdConflict,
@@ -84,6 +85,11 @@ impl Case {
             Case::AccountLimitExceeded => {
                 (StatusCode::FORBIDDEN, "23", text("Account Limit Exceed"))
             }
+            Case::AmountLimitExceeded => (
+                StatusCode::FORBIDDEN,
+                "02",
+                text("Exceeds Transaction Amount Limit"),
+            ),
             Case::TransactionNotFound => {
                 (StatusCode::NOT_FOUND, "01", text("Transaction Not Found"))
             }

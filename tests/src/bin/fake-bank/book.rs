@@ -4,11 +4,12 @@
 //! hold the ledger against.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap},
     time::{Duration, Instant},
 };
 
-use ::tests::fakes::{AccountState, BankAccount, BookEntry, BookSummary};
+use ::tests::fakes::{AccountState, BankAccount, BookEntry, BookSummary, Credit};
 
 use crate::answer::{Case, ServiceCode};
 
@@ -21,6 +22,21 @@ pub(crate) struct Book {
     inquiries: HashMap<String, u64>,
     requests: BTreeMap<String, u64>,
     conflicts: u64,
+    /// What happens by itself, and when.
+    due: BinaryHeap<Reverse<(Instant, String)>>,
+    notices: Vec<Notice>,
+    /// Notices that the payer has not taken yet.
+    untold: u64,
+}
+
+/// What the payer is told of by itself.
+#[derive(Debug)]
+pub(crate) struct Notice {
+    pub(crate) reference: String,
+    pub(crate) bank_reference: String,
+    pub(crate) amount: String,
+    /// SNAP's `latestTransactionStatus`.
+    pub(crate) state: &'static str,
 }
 
 struct Account {
@@ -153,6 +169,9 @@ impl Book {
                 state,
                 credited: 0,
             };
+            if let Some(at) = transfer.state.next_change() {
+                self.due.push(Reverse((at, reference.clone())));
+            }
             self.transfers.insert(reference.clone(), transfer);
         }
         // A resend of an order that waits unseen brings it forward.
@@ -192,7 +211,33 @@ impl Book {
         if let Some(account) = self.accounts.get_mut(&key) {
             account.balance_minor -= amount;
         }
+        self.tell(reference);
         true
+    }
+
+    /// Has the payer told where a transfer stands.
+    pub(crate) fn tell(&mut self, reference: &str) {
+        let Some(transfer) = self.transfers.get(reference) else {
+            return;
+        };
+        self.notices.push(Notice {
+            reference: reference.to_owned(),
+            bank_reference: transfer.bank_reference.clone(),
+            amount: format_amount(transfer.order.amount_minor),
+            state: transfer.state.digits(),
+        });
+        self.untold += 1;
+    }
+
+    /// Lets what has become due happen, and returns what the payer is to be told.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
+        self.catch_up_due();
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Counts a notice as told.
+    pub(crate) fn count_told(&mut self) {
+        self.untold = self.untold.saturating_sub(1);
     }
 
     fn refusal(&self, order: &Order) -> Option<Case> {
@@ -215,6 +260,7 @@ impl Book {
             State::Open { due, .. } if due <= now => {
                 transfer.state = State::Paid { reversal_due: None };
                 self.credit(reference);
+                self.tell(reference);
             }
             State::Paid {
                 reversal_due: Some(due),
@@ -258,8 +304,18 @@ impl Book {
         self.conflicts += 1;
     }
 
+    pub(crate) fn credits(&mut self) -> Vec<Credit> {
+        self.catch_up_due();
+        let credit = |transfer: &Transfer| Credit {
+            reference: transfer.order.reference.clone(),
+            status: transfer.state.digits().to_owned(),
+            credited: transfer.credited,
+        };
+        self.transfers.values().map(credit).collect()
+    }
+
     pub(crate) fn entries(&mut self) -> Vec<BookEntry> {
-        self.catch_up_all();
+        self.catch_up_due();
         self.transfers
             .values()
             .map(|transfer| BookEntry {
@@ -287,10 +343,11 @@ impl Book {
     }
 
     pub(crate) fn summary(&mut self, faults: BTreeMap<String, u64>) -> BookSummary {
-        self.catch_up_all();
+        self.catch_up_due();
         let mut summary = BookSummary {
             requests: self.requests.clone(),
             conflicts: self.conflicts,
+            untold: self.untold,
             faults,
             ..BookSummary::default()
         };
@@ -310,9 +367,14 @@ impl Book {
         summary
     }
 
-    fn catch_up_all(&mut self) {
-        for reference in self.transfers.keys().cloned().collect::<Vec<_>>() {
-            self.catch_up(&reference);
+    fn catch_up_due(&mut self) {
+        let now = Instant::now();
+        while let Some(Reverse((at, _))) = self.due.peek()
+            && *at <= now
+        {
+            if let Some(Reverse((_, reference))) = self.due.pop() {
+                self.catch_up(&reference);
+            }
         }
     }
 }
@@ -324,6 +386,15 @@ impl Order {
 }
 
 impl State {
+    /// Returns when it changes by itself.
+    fn next_change(self) -> Option<Instant> {
+        match self {
+            State::Open { due, .. } => Some(due),
+            State::Paid { reversal_due } => reversal_due,
+            State::Refused(_) | State::Reversed => None,
+        }
+    }
+
     /// Open, and seen by an inquiry as pending.
     pub(crate) fn pending(wait: Duration) -> State {
         State::Open {
@@ -415,6 +486,38 @@ mod tests {
 
         assert_eq!(book.find("r").unwrap().state.digits(), "00");
         assert_eq!(book.entries()[0].credited, 1);
+    }
+
+    #[test]
+    fn what_happens_after_the_answer_is_told_once() {
+        let mut book = a_book();
+        let at_once = Duration::ZERO;
+        book.take(an_order("answered", 100), None, None)
+            .ok()
+            .unwrap();
+        book.take(an_order("late", 100), None, Some(State::pending(at_once)))
+            .ok()
+            .unwrap();
+        book.take(
+            an_order("taken-back", 100),
+            None,
+            Some(State::reversing(at_once)),
+        )
+        .ok()
+        .unwrap();
+
+        let told: Vec<_> = book
+            .take_notices()
+            .into_iter()
+            .map(|notice| (notice.reference, notice.state))
+            .collect();
+
+        assert_eq!(
+            told,
+            [("late".to_owned(), "00"), ("taken-back".to_owned(), "04")]
+        );
+        assert!(book.take_notices().is_empty());
+        assert_eq!(book.summary(BTreeMap::new()).untold, 2);
     }
 
     #[test]

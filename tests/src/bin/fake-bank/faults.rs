@@ -43,8 +43,14 @@ impl Faults {
         attempt: u64,
     ) -> Option<BankFault> {
         let fault = self
-            .by_rule(reference, account_no, |fault| !is_inquiry(fault))
-            .or_else(|| self.by_chance(&format!("{reference}/{attempt}"), |f| !is_inquiry(f)));
+            .by_rule(reference, account_no, is_transfer)
+            .or_else(|| self.by_chance(&format!("{reference}/{attempt}"), is_transfer));
+        self.count(fault)
+    }
+
+    /// Chooses the fault of a notice.
+    pub(crate) fn for_callback(&mut self, reference: &str, state: &str) -> Option<BankFault> {
+        let fault = self.by_chance(&format!("{reference}/callback/{state}"), is_callback);
         self.count(fault)
     }
 
@@ -100,6 +106,14 @@ impl Faults {
         }
         fault
     }
+}
+
+fn is_transfer(fault: BankFault) -> bool {
+    !is_inquiry(fault) && !is_callback(fault)
+}
+
+fn is_callback(fault: BankFault) -> bool {
+    matches!(fault, BankFault::DoubleCallback | BankFault::LateCallback)
 }
 
 fn is_inquiry(fault: BankFault) -> bool {

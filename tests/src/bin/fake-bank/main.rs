@@ -1,7 +1,7 @@
 //! A bank for tests that speaks SNAP BI, keeps its own book, and loses, delays and reverses on purpose, by seed.
 //!
 //! `access.rs` lets callers in, `book.rs` keeps accounts and transfers and can never credit a transfer twice, `faults.rs`
-//! chooses what goes wrong, `transfers.rs` answers. `tests/README.md` describes the protocol. It listens on loopback only.
+//! chooses what goes wrong, `transfers.rs` answers, `callbacks.rs` tells by itself. `tests/README.md` describes the protocol. It listens on loopback only.
 
 use std::{
     error::Error,
@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use ::tests::fakes::{BankAccount, BankFaults, BookEntry, BookSummary};
+use ::tests::fakes::{BankAccount, BankFaults, BookEntry, BookSummary, Credit};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
@@ -21,11 +21,12 @@ use clap::Parser;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::{access::Access, book::Book, faults::Faults};
+use crate::{access::Access, book::Book, callbacks::Callbacks, faults::Faults};
 
 mod access;
 mod answer;
 mod book;
+mod callbacks;
 mod faults;
 mod transfers;
 
@@ -47,6 +48,12 @@ struct Arguments {
     /// The accounts that it keeps, one JSON object a line.
     #[arg(long)]
     accounts: Option<PathBuf>,
+    /// Where the client takes notices, `http://host:port`; without it nothing is told.
+    #[arg(long, requires = "private_key")]
+    callback: Option<String>,
+    /// The bank's own RSA key (PKCS#8, PEM), for the signature of notices.
+    #[arg(long)]
+    private_key: Option<PathBuf>,
     /// Decides which transfers meet a fault when some shall.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -56,6 +63,7 @@ struct Bank {
     access: Access,
     faults: Mutex<Faults>,
     book: Mutex<Book>,
+    callbacks: Option<Callbacks>,
 }
 
 impl Bank {
@@ -83,12 +91,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
             book.open_account(account)?;
         }
     }
+    let callbacks = match arguments.callback.zip(arguments.private_key) {
+        None => None,
+        Some((payer, key)) => Some(Callbacks::new(payer, &fs::read_to_string(key)?)?),
+    };
     let bank = Arc::new(Bank {
         access: Access::new(arguments.client_id, &arguments.client_secret, &public_key)?,
         faults: Mutex::new(Faults::new(arguments.seed)),
         book: Mutex::new(book),
+        callbacks,
     });
     let listener = TcpListener::bind(arguments.listen).await?;
+    chassis::task::spawn("callbacks", callbacks::run(Arc::clone(&bank)));
     axum::serve(listener, routes(bank)).await?;
     Ok(())
 }
@@ -110,9 +124,11 @@ fn routes(bank: Arc<Bank>) -> Router {
         )
         .route("/control/accounts", get(accounts).post(open_accounts))
         .route("/control/book", get(whole_book))
+        .route("/control/credits", get(credits))
         .route("/control/summary", get(summary))
         .route("/control/faults", get(faults).post(set_faults))
         .route("/control/reversals", post(reverse))
+        .route("/control/time", post(set_time))
         .layer(DefaultBodyLimit::max(64 << 20))
         .with_state(bank)
 }
@@ -138,6 +154,10 @@ async fn whole_book(State(bank): State<Arc<Bank>>) -> Json<Vec<BookEntry>> {
     Json(bank.book().entries())
 }
 
+async fn credits(State(bank): State<Arc<Bank>>) -> Json<Vec<Credit>> {
+    Json(bank.book().credits())
+}
+
 async fn summary(State(bank): State<Arc<Bank>>) -> Json<BookSummary> {
     let played = bank.faults().played();
     Json(bank.book().summary(played))
@@ -149,6 +169,11 @@ async fn faults(State(bank): State<Arc<Bank>>) -> Json<BankFaults> {
 
 async fn set_faults(State(bank): State<Arc<Bank>>, Json(wishes): Json<BankFaults>) -> Json<Value> {
     bank.faults().replace(wishes);
+    Json(json!({}))
+}
+
+async fn set_time(State(bank): State<Arc<Bank>>, Json(timestamp): Json<String>) -> Json<Value> {
+    bank.access.set_time(&timestamp);
     Json(json!({}))
 }
 

@@ -142,16 +142,16 @@ async fn pay(bank: &Bank, order: Order) -> Response {
         Some(BankFault::DropRequestHang) => hang(times.hang_ms).await,
         Some(BankFault::DropRequestClose) => close(),
         Some(BankFault::DropReplyHang) => {
-            settle(bank, order, None, None);
+            settle_unheard(bank, order);
             hang(times.hang_ms).await
         }
         Some(BankFault::DropReplyClose) => {
-            settle(bank, order, None, None);
+            settle_unheard(bank, order);
             close()
         }
         Some(BankFault::ErrorBeforeBooking) => Case::GeneralError.alone(service),
         Some(BankFault::ErrorAfterBooking) => {
-            settle(bank, order, None, None);
+            settle_unheard(bank, order);
             Case::Timeout.alone(service)
         }
         Some(BankFault::BookLate) => {
@@ -171,6 +171,8 @@ async fn pay(bank: &Bank, order: Order) -> Response {
         Some(BankFault::RejectBlocked) => settle(bank, order, Some(Case::DoNotHonor), None),
         Some(BankFault::RejectClosed) => settle(bank, order, Some(Case::InactiveAccount), None),
         Some(BankFault::RejectNotFound) => settle(bank, order, Some(Case::InvalidAccount), None),
+        Some(BankFault::RejectDormant) => settle(bank, order, Some(Case::DormantAccount), None),
+        Some(BankFault::RejectLimit) => settle(bank, order, Some(Case::AmountLimitExceeded), None),
         Some(BankFault::RejectBalanceCap) => {
             settle(bank, order, Some(Case::AccountLimitExceeded), None)
         }
@@ -178,9 +180,21 @@ async fn pay(bank: &Bank, order: Order) -> Response {
             let state = State::reversing(after(times.reverse_after_ms));
             settle(bank, order, None, Some(state))
         }
-        // The faults of inquiries are not chosen for transfers.
-        Some(BankFault::InquiryError | BankFault::InquiryHang) => settle(bank, order, None, None),
+        // The faults of inquiries and notices are not chosen for transfers.
+        Some(
+            BankFault::InquiryError
+            | BankFault::InquiryHang
+            | BankFault::DoubleCallback
+            | BankFault::LateCallback,
+        ) => settle(bank, order, None, None),
     }
+}
+
+/// Books an order whose answer the payer will not hear.
+fn settle_unheard(bank: &Bank, order: Order) {
+    let reference = order.reference.clone();
+    settle(bank, order, None, None);
+    bank.book().tell(&reference);
 }
 
 /// Books an order and makes the answer.

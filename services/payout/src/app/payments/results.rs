@@ -1,8 +1,8 @@
 //! What became of orders, written set-wise: state, ledger and events together.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use chassis::money::Money;
+use chassis::{db::is_transient, money::Money};
 use messaging::outbox;
 use proto::payout::v1 as pb;
 use sqlx::PgConnection;
@@ -28,8 +28,10 @@ use crate::{
     },
 };
 
-/// How often a transaction that met another one in a deadlock is run.
-const ATTEMPTS_MAX: u32 = 3;
+/// How often a transaction is run that met another one in a deadlock, or whose database was away. The results of a chunk
+/// are worth waiting for: what is not written has to be asked about, line by line.
+const ATTEMPTS_MAX: u32 = 15;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What became of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +76,12 @@ impl App {
         let mut attempt = 1;
         loop {
             match self.write_in_transaction(&outcomes).await {
-                Err(error) if attempt < ATTEMPTS_MAX && is_lost_race(&error) => attempt += 1,
+                Err(error) if attempt < ATTEMPTS_MAX && is_transient(&error) => {
+                    attempt += 1;
+                    if !is_lost_race(&error) {
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
                 result => return Ok(result?),
             }
         }
@@ -95,7 +102,15 @@ impl App {
             .iter()
             .map(|(line, outcome)| (line.id, *outcome))
             .collect();
-        let lines = orders::lock_undecided(&mut tx, &keys).await?;
+        let mut lines = orders::lock_sent(&mut tx, &keys).await?;
+        // Of a payment that was settled meanwhile, or was in doubt, nothing counts but that it is paid or was taken back.
+        lines.retain(|line| {
+            line.state != DisbursementState::Settled
+                || matches!(
+                    outcome_of[&line.id],
+                    Outcome::Settled | Outcome::Failed(FailureReason::Reversed)
+                )
+        });
 
         let is_returned = |line: &Disbursement| {
             returned
@@ -103,8 +118,11 @@ impl App {
                 .copied()
                 .unwrap_or(false)
         };
+        let was_settled = |line: &Disbursement| line.state == DisbursementState::Settled;
         let transfer_of = |line: &Disbursement| match outcome_of[&line.id] {
+            Outcome::Settled if was_settled(line) => None,
             Outcome::Settled => Some(line.settle()),
+            Outcome::Failed(_) if was_settled(line) => Some(line.reverse(is_returned(line))),
             Outcome::Failed(_) => Some(line.take_back(is_returned(line))),
             Outcome::Unknown | Outcome::NotSent => None,
         };
@@ -131,6 +149,10 @@ impl App {
                 id: line.id,
                 state: outcome.state(),
                 failure_reason: outcome.failure_reason(),
+                retry_time: outcome
+                    .failure_reason()
+                    .and_then(FailureReason::retry_after)
+                    .map(|delay| now + delay),
             })
             .collect();
         orders::update_all(&mut tx, &changes, now).await?;
@@ -192,7 +214,9 @@ async fn tell(
 ) -> Result<(), sqlx::Error> {
     let settled: Vec<pb::DisbursementSettled> = written
         .iter()
-        .filter(|(_, outcome)| *outcome == Outcome::Settled)
+        .filter(|(line, outcome)| {
+            *outcome == Outcome::Settled && line.state != DisbursementState::Settled
+        })
         .map(|(line, _)| {
             DisbursementSettled {
                 payment: line,

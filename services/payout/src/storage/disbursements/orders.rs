@@ -1,5 +1,7 @@
 //! The workers' part of `disbursements`: orders to be sent, orders to be asked about, and what became of them.
 
+use std::collections::HashSet;
+
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -70,8 +72,8 @@ pub struct DueInquiry {
     pub send_time: OffsetDateTime,
 }
 
-/// Locks orders without a clear answer whose inquiry is due, the longest due first; also those still SENT, whose process
-/// must have died in the call.
+/// Locks orders whose inquiry is due, the longest due first: without a clear answer, also those still SENT, whose process
+/// must have died in the call; and settled ones that the rail may have taken back.
 pub async fn lock_due_inquiries(
     tx: &mut PgConnection,
     limit: i64,
@@ -81,7 +83,7 @@ pub async fn lock_due_inquiries(
         DueInquiry,
         r#"SELECT id, inquiry_count, send_time AS "send_time!"
            FROM disbursements
-           WHERE state IN ('SENT', 'UNKNOWN') AND next_inquiry_time <= $2
+           WHERE next_inquiry_time <= $2
            ORDER BY next_inquiry_time, id
            LIMIT $1
            FOR NO KEY UPDATE SKIP LOCKED"#,
@@ -92,7 +94,7 @@ pub async fn lock_due_inquiries(
     .await
 }
 
-/// Marks locked orders as UNKNOWN and asked about once more, and returns them.
+/// Marks locked orders as asked about once more and, unless they are settled, as UNKNOWN; returns them.
 pub async fn set_asked(
     tx: &mut PgConnection,
     orders: &[(Uuid, OffsetDateTime)],
@@ -102,7 +104,9 @@ pub async fn set_asked(
     let rows = sqlx::query_as!(
         Row,
         "UPDATE disbursements
-         SET state = 'UNKNOWN', inquiry_count = inquiry_count + 1, next_inquiry_time = new.next_inquiry_time
+         SET state = CASE state WHEN 'SETTLED' THEN state ELSE 'UNKNOWN' END,
+             inquiry_count = inquiry_count + 1,
+             next_inquiry_time = new.next_inquiry_time
          FROM unnest($1::uuid[], $2::timestamptz[]) AS new (id, next_inquiry_time)
          WHERE disbursements.id = new.id
          RETURNING disbursements.id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency,
@@ -191,8 +195,8 @@ pub async fn find_destinations(
     .await
 }
 
-/// Locks orders that nobody has decided: still SENT or UNKNOWN, and in the same attempt.
-pub async fn lock_undecided(
+/// Locks orders that are still SENT or UNKNOWN, or were settled meanwhile, in the same attempt.
+pub async fn lock_sent(
     tx: &mut PgConnection,
     orders: &[(Uuid, i32)],
 ) -> Result<Vec<Disbursement>, sqlx::Error> {
@@ -205,7 +209,7 @@ pub async fn lock_undecided(
          FROM disbursements
          JOIN unnest($1::uuid[], $2::integer[]) AS asked (id, attempt)
             ON asked.id = disbursements.id AND asked.attempt = disbursements.attempt
-         WHERE state IN ('SENT', 'UNKNOWN')
+         WHERE state IN ('SENT', 'UNKNOWN', 'SETTLED')
          ORDER BY disbursements.id
          FOR NO KEY UPDATE OF disbursements",
         &ids,
@@ -225,6 +229,8 @@ pub struct OrderChange {
     pub state: DisbursementState,
     /// For FAILED: why.
     pub failure_reason: Option<FailureReason>,
+    /// For FAILED: from when it is tried again by itself.
+    pub retry_time: Option<OffsetDateTime>,
 }
 
 /// Writes what locked orders have become.
@@ -239,17 +245,93 @@ pub async fn update_all(
         .iter()
         .map(|change| change.failure_reason.map(FailureReason::as_str))
         .collect();
+    let retry_times: Vec<Option<OffsetDateTime>> =
+        changes.iter().map(|change| change.retry_time).collect();
     sqlx::query!(
         "UPDATE disbursements
          SET state = new.state,
              failure_reason = new.failure_reason,
-             settle_time = CASE WHEN new.state = 'SETTLED' THEN $4::timestamptz END,
+             retry_time = new.retry_time,
+             settle_time = CASE WHEN new.state = 'SETTLED' THEN coalesce(settle_time, $5::timestamptz) END,
              next_inquiry_time = CASE WHEN new.state = 'UNKNOWN' THEN next_inquiry_time END
-         FROM unnest($1::uuid[], $2::text[], $3::text[]) AS new (id, state, failure_reason)
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[])
+            AS new (id, state, failure_reason, retry_time)
          WHERE disbursements.id = new.id",
         &ids,
         &states as &[&str],
         &reasons as &[Option<&str>],
+        &retry_times as &[Option<OffsetDateTime>],
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What the rail tells of an order without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The payment.
+    pub disbursement_id: Uuid,
+    /// Which of its orders.
+    pub attempt: i32,
+    /// Whether it says that the payee has the money.
+    pub is_paid: bool,
+}
+
+/// Makes the inquiries due that notices give a reason for: of orders without a clear answer, and of settled ones that are
+/// said to be anything but paid. Returns the orders that are known. The same notices again find nothing left to do.
+pub async fn hasten_inquiries(
+    tx: &mut PgConnection,
+    notices: &[Notice],
+    now: OffsetDateTime,
+) -> Result<HashSet<(Uuid, i32)>, sqlx::Error> {
+    let ids: Vec<Uuid> = notices.iter().map(|it| it.disbursement_id).collect();
+    let attempts: Vec<i32> = notices.iter().map(|it| it.attempt).collect();
+    let paid: Vec<bool> = notices.iter().map(|it| it.is_paid).collect();
+    let rows = sqlx::query!(
+        r#"WITH told AS (
+               SELECT id, attempt, bool_and(is_paid) AS is_paid
+               FROM unnest($1::uuid[], $2::integer[], $3::boolean[]) AS notices (id, attempt, is_paid)
+               GROUP BY id, attempt
+           ), known AS (
+               SELECT disbursements.id, told.attempt, told.is_paid
+               FROM disbursements
+               JOIN told ON told.id = disbursements.id AND told.attempt <= disbursements.attempt
+               ORDER BY disbursements.id
+               FOR NO KEY UPDATE OF disbursements
+           ), hastened AS (
+               UPDATE disbursements
+               SET next_inquiry_time = $4
+               FROM known
+               WHERE disbursements.id = known.id
+                 AND disbursements.attempt = known.attempt
+                 AND (state IN ('SENT', 'UNKNOWN') OR state = 'SETTLED' AND NOT known.is_paid)
+                 AND (next_inquiry_time IS NULL OR next_inquiry_time > $4)
+           )
+           SELECT id AS "id!", attempt AS "attempt!" FROM known"#,
+        &ids,
+        &attempts,
+        &paid,
+        now,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.attempt)).collect())
+}
+
+/// Gives those failed payments another attempt, under a new reference, whose time to be tried again has come and whose
+/// money is still there.
+pub async fn revive_due(tx: &mut PgConnection, now: OffsetDateTime) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE disbursements
+         SET state = 'READY', attempt = attempt + 1, failure_reason = NULL, retry_time = NULL,
+             disbursement_batch_id = NULL, payee_account_id = NULL, send_time = NULL, inquiry_count = 0
+         FROM participation_funds AS funds
+         WHERE disbursements.retry_time <= $1
+           AND disbursements.state = 'FAILED'
+           AND funds.participation_id = disbursements.participation_id
+           AND funds.return_time IS NULL",
         now,
     )
     .execute(tx)
@@ -262,8 +344,8 @@ pub async fn update_all(
 pub async fn revive_replaced(tx: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE disbursements
-         SET state = 'READY', attempt = attempt + 1, failure_reason = NULL, disbursement_batch_id = NULL,
-             payee_account_id = NULL, send_time = NULL, inquiry_count = 0
+         SET state = 'READY', attempt = attempt + 1, failure_reason = NULL, retry_time = NULL,
+             disbursement_batch_id = NULL, payee_account_id = NULL, send_time = NULL, inquiry_count = 0
          FROM participation_funds AS funds, payee_accounts AS payee
          WHERE disbursements.id = ANY($1::uuid[])
            AND disbursements.state = 'FAILED'
