@@ -5,6 +5,7 @@
 mod bank_misbehaves;
 mod broker_away;
 mod database_away;
+mod payments_once;
 mod peer_away;
 mod registry_down;
 mod service_killed;

@@ -13,6 +13,7 @@ pub mod eventually;
 pub mod fakes;
 pub mod keys;
 pub mod logs;
+pub mod payees;
 pub mod people;
 pub mod ports;
 pub mod postgres;

@@ -160,8 +160,42 @@ impl Programme {
     /// # Errors
     /// When payout refuses.
     pub async fn disbursements_in(&self, state: pb::disbursement::State) -> Result<u64, Status> {
+        Ok(self.list_disbursements(state).await?.len() as u64)
+    }
+
+    /// Returns the disbursements of all persons.
+    ///
+    /// # Errors
+    /// When payout refuses.
+    pub async fn all_disbursements(&self) -> Result<Vec<pb::Disbursement>, Status> {
+        let any = pb::disbursement::State::Unspecified;
+        self.list_disbursements(any).await
+    }
+
+    /// Says whether a disbursement is in a state.
+    ///
+    /// # Errors
+    /// When payout refuses.
+    pub async fn is_any_disbursement(
+        &self,
+        state: pb::disbursement::State,
+    ) -> Result<bool, Status> {
         let mut client = DisbursementServiceClient::new(self.treasurer());
-        let mut count = 0;
+        let request = pb::ListDisbursementsRequest {
+            state: state.into(),
+            page_size: 1,
+            ..pb::ListDisbursementsRequest::default()
+        };
+        let page = client.list_disbursements(request).await?.into_inner();
+        Ok(!page.disbursements.is_empty())
+    }
+
+    async fn list_disbursements(
+        &self,
+        state: pb::disbursement::State,
+    ) -> Result<Vec<pb::Disbursement>, Status> {
+        let mut client = DisbursementServiceClient::new(self.treasurer());
+        let mut all = Vec::new();
         let mut page_token = String::new();
         loop {
             let request = pb::ListDisbursementsRequest {
@@ -171,9 +205,9 @@ impl Programme {
                 ..pb::ListDisbursementsRequest::default()
             };
             let page = client.list_disbursements(request).await?.into_inner();
-            count += page.disbursements.len() as u64;
+            all.extend(page.disbursements);
             if page.next_page_token.is_empty() {
-                return Ok(count);
+                return Ok(all);
             }
             page_token = page.next_page_token;
         }
