@@ -4,7 +4,10 @@
 //! Whatever happens to a payment order after the first byte may have left us is *unclear*; only a connection that was
 //! never made, or a token that was never given, is *not sent*.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use chassis::{Clock, config::Secret, money::Money};
 use reqwest::StatusCode;
@@ -44,6 +47,8 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// From a question that came to nothing to the same question; doubles.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// What took longer is not asked again at once: who waits for it, a stopping process among them, has waited enough.
+const RETRY_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the client is told.
 #[derive(Debug)]
@@ -241,11 +246,12 @@ impl Rail {
     ) -> Result<T, NoAnswer> {
         let mut retry = 0;
         loop {
+            let start = Instant::now();
             let answer: Result<T, NoAnswer> = self.call(path, body).await;
             let is_nothing = answer
                 .as_ref()
                 .map_or(true, |answer| answer.response_code().starts_with('5'));
-            if !is_nothing || retry >= self.retries_max {
+            if !is_nothing || retry >= self.retries_max || start.elapsed() > RETRY_WITHIN {
                 return answer;
             }
             tokio::time::sleep(RETRY_PAUSE * 2_u32.saturating_pow(retry)).await;
@@ -319,8 +325,9 @@ impl Rail {
     async fn request_token_patiently(&self) -> Result<token::Issued, String> {
         let mut retry = 0;
         loop {
+            let start = Instant::now();
             let issued = self.request_token().await;
-            if issued.is_ok() || retry >= self.retries_max {
+            if issued.is_ok() || retry >= self.retries_max || start.elapsed() > RETRY_WITHIN {
                 return issued;
             }
             tokio::time::sleep(RETRY_PAUSE * 2_u32.saturating_pow(retry)).await;

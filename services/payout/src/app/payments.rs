@@ -182,6 +182,8 @@ impl App {
 
         let line_count = lines.len();
         let answers: Vec<(Disbursement, InquiryAnswer)> = stream::iter(lines)
+            // The others are asked about the next time.
+            .take_while(|_| std::future::ready(!self.stopping.is_cancelled()))
             .map(|line| async move {
                 let answer = self
                     .rail
@@ -277,13 +279,16 @@ impl App {
             let mut sent = pin!(
                 orders
                     .map(|order| async move {
-                        let answer = self.pay(&order).await;
-                        (order.line, answer)
+                        // Nothing more leaves us; what was claimed is let go.
+                        let outcome = match self.stopping.is_cancelled() {
+                            true => unsent(is_resend),
+                            false => outcome_of(&order.line, self.pay(&order).await, is_resend),
+                        };
+                        (order.line, outcome)
                     })
                     .buffer_unordered(self.payments.rail_concurrency_max)
             );
-            while let Some((line, answer)) = sent.next().await {
-                let outcome = outcome_of(&line, answer, is_resend);
+            while let Some((line, outcome)) = sent.next().await {
                 trouble.note(outcome);
                 // The receiver stays until the last answer.
                 let _ = answered.send((line, outcome)).await;
@@ -304,9 +309,6 @@ impl App {
     }
 
     async fn pay(&self, order: &Order) -> PaymentAnswer {
-        if self.stopping.is_cancelled() {
-            return PaymentAnswer::NotSent("the process is going down".to_owned());
-        }
         let Some(destination) = &order.destination else {
             return PaymentAnswer::NotSent("no payee account".to_owned());
         };
@@ -361,15 +363,19 @@ fn outcome_of(line: &Disbursement, answer: PaymentAnswer, is_resend: bool) -> Ou
             tracing::warn!(disbursement.id = %line.id, why, "a payment without a clear answer");
             Outcome::Unknown
         }
-        // The first sending may have been heard after all, also if this one never left us.
         PaymentAnswer::NotSent(why) => {
             tracing::warn!(disbursement.id = %line.id, why, "a payment was not sent");
-            if is_resend {
-                Outcome::Unknown
-            } else {
-                Outcome::NotSent
-            }
+            unsent(is_resend)
         }
+    }
+}
+
+/// The first sending may have been heard after all, also if this one never left us.
+fn unsent(is_resend: bool) -> Outcome {
+    if is_resend {
+        Outcome::Unknown
+    } else {
+        Outcome::NotSent
     }
 }
 
