@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     cluster::{Cluster, to_timestamp},
+    eventually::{check, eventually},
     fakes::BankAccount,
     keys::random_hex,
     people::{Person, Population},
@@ -29,6 +30,7 @@ use crate::{
     process::Service,
     programme::{Programme, rupiah},
     regions::Regions,
+    scene::SOON,
     stack::Stack,
 };
 
@@ -139,6 +141,17 @@ impl Payees {
         let teller = Teller::start(cluster).await;
         teller.tell(now, &awards).await;
         teller.end(cluster).await;
+        let expected = i64::try_from(count).unwrap();
+        eventually(soon(count), "all are funded", || async {
+            let funded = self
+                .programme
+                .trace_funds(BATCH)
+                .await
+                .unwrap()
+                .funded_count;
+            check(funded == expected, || funded)
+        })
+        .await;
         participations
     }
 
@@ -159,6 +172,12 @@ impl Payees {
             teller.tell(now, &reviews).await;
         }
         teller.end(cluster).await;
+        let expected = participations.len() as u64;
+        eventually(soon(participations.len()), "all are ready", || async {
+            let ready = self.programme.disbursements_in(State::Ready).await.unwrap();
+            check(ready == expected, || ready)
+        })
+        .await;
     }
 
     /// Has all that is due batched and approved; returns the number of lines.
@@ -184,14 +203,13 @@ impl Payees {
         }
     }
 
-    /// Says whether a payment is about to be sent, or without a clear answer.
-    pub async fn is_any_undecided(&self) -> bool {
-        for state in [State::Approved, State::Sent, State::Unknown] {
-            if self.programme.is_any_disbursement(state).await.unwrap() {
-                return true;
-            }
-        }
-        false
+    /// Says whether no payment is about to be sent or without a clear answer, and as many are paid as the bank has paid.
+    /// The money in flight tells it at one moment: a payment that is sent again changes its state meanwhile.
+    pub async fn are_at_rest(&self, cluster: &Cluster) -> bool {
+        let bank = cluster.bank().summary().await;
+        let in_flight = self.programme.in_flight(BATCH).await.unwrap();
+        let paid = self.programme.trace_funds(BATCH).await.unwrap().paid_count;
+        bank.untold == 0 && in_flight == 0 && paid.unsigned_abs() == bank.paid
     }
 
     /// Returns all payments of all persons.
@@ -264,6 +282,11 @@ impl Teller {
         self.pool.close().await;
         self.databases.drop_all(&[Service::Enrollment]).await;
     }
+}
+
+/// Long enough for so many participations on a busy machine.
+fn soon(count: usize) -> Duration {
+    SOON + Duration::from_millis(count as u64)
 }
 
 fn awarded(participations: &[Participation], now: OffsetDateTime) -> ParticipationsAwarded {

@@ -153,6 +153,16 @@ impl FakeBank {
         self.control.get("/control/summary").await
     }
 
+    /// Returns all accounts.
+    pub async fn accounts(&self) -> Vec<BankAccount> {
+        self.control.get("/control/accounts").await
+    }
+
+    /// Returns the processor time that it has used so far; `None` when it is gone.
+    pub fn processor_time(&self) -> Option<Duration> {
+        self.process.processor_time()
+    }
+
     /// Returns its process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

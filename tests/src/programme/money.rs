@@ -172,22 +172,25 @@ impl Programme {
         self.list_disbursements(any).await
     }
 
-    /// Says whether a disbursement is in a state.
+    /// Returns what of a batch's money is on its way through the rail, in units.
     ///
     /// # Errors
     /// When payout refuses.
-    pub async fn is_any_disbursement(
-        &self,
-        state: pb::disbursement::State,
-    ) -> Result<bool, Status> {
-        let mut client = DisbursementServiceClient::new(self.treasurer());
-        let request = pb::ListDisbursementsRequest {
-            state: state.into(),
-            page_size: 1,
-            ..pb::ListDisbursementsRequest::default()
+    pub async fn in_flight(&self, batch: &str) -> Result<i64, Status> {
+        let request = pb::ListLedgerAccountsRequest {
+            owner: batch.to_owned(),
+            ..pb::ListLedgerAccountsRequest::default()
         };
-        let page = client.list_disbursements(request).await?.into_inner();
-        Ok(!page.disbursements.is_empty())
+        let mut ledger = LedgerServiceClient::new(self.treasurer());
+        let accounts = ledger.list_ledger_accounts(request).await?.into_inner();
+        let units = |money: Option<Money>| money.map_or(0, |money| money.units);
+        let in_flight = accounts
+            .ledger_accounts
+            .into_iter()
+            .filter(|account| account.kind == "rail-in-flight");
+        Ok(in_flight
+            .map(|account| units(account.credits_posted) - units(account.debits_posted))
+            .sum())
     }
 
     async fn list_disbursements(
