@@ -18,6 +18,7 @@ use self::{
 };
 
 mod apply;
+mod disburse;
 mod draw;
 mod freeze;
 mod pgbench;
@@ -41,8 +42,8 @@ struct Options {
     /// What is measured.
     #[arg(required = true, value_enum)]
     names: Vec<Name>,
-    /// How much: calls, transfers, applications, participations or events. Limits of time shrink with it; the aims are for the
-    /// default.
+    /// How much: calls, transfers, applications, participations, payments or events. Limits of time shrink with it; the
+    /// aims are for the default.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
     size: Option<u64>,
     /// Only checks the options.
@@ -66,6 +67,8 @@ enum Name {
     Verify,
     /// 189,436 missed deadlines, until the money is back.
     Sweep,
+    /// 1,000,000 payments: batched, approved, sent, settled.
+    Disburse,
     /// Outbox to quorum queue, and queue to inbox, against bare publishing and consuming.
     Relay,
     /// All of them.
@@ -109,6 +112,10 @@ async fn measure(options: &Options) -> Result<bool, Fault> {
     }
     if wants(Name::Sweep) {
         met &= report(Box::pin(sweep::measure(size(options, sweep::SIZE))).await?);
+    }
+    if wants(Name::Disburse) {
+        let size = size(options, disburse::SIZE);
+        met &= report(Box::pin(disburse::measure(size)).await?);
     }
     let stages = [Name::Freeze, Name::Draw, Name::Verify];
     if let Some(last) = stages.into_iter().rfind(|stage| wants(*stage)) {
