@@ -72,6 +72,8 @@ const OPERATOR: &[&str] = &[
     "payout.disbursements.*",
     "payout.ledger.*",
     "payout.reallocations.*",
+    "payout.reconciliations.*",
+    "payout.statements.*",
 ];
 
 impl Caller {

@@ -23,3 +23,4 @@ pub mod proxy;
 pub mod regions;
 pub mod scene;
 pub mod stack;
+pub mod statements;

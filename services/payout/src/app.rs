@@ -32,6 +32,9 @@ pub mod disbursements;
 pub mod notices;
 pub mod payments;
 
+pub mod reconciliations;
+pub mod reversals;
+
 use ledger::transfers;
 
 /// How many holds one transaction takes, and how many may wait for the next: at some 5,000 a second the last of the

@@ -12,4 +12,7 @@ pub mod disbursement;
 pub mod payee;
 pub mod rail;
 
+pub mod reconciliation;
+pub mod statement;
+
 pub mod event;

@@ -7,15 +7,16 @@ use chassis::{
     gather::GatherError,
     idempotency::{self, ClaimError},
     names,
-    status::Refusal,
+    status::{Refusal, Violations},
 };
 use proto::payout::v1::ErrorReason;
 use tonic::Code;
+use uuid::Uuid;
 
 use crate::{
     domain::{
         disbursement::BatchRefusal, hold::HoldRefusal, ledger::TransferRefusal, payee::LinkRefusal,
-        treasury::TreasuryRefusal,
+        statement::Faults, treasury::TreasuryRefusal,
     },
     rail::Outage,
     vault::SealError,
@@ -42,6 +43,18 @@ pub enum Error {
     /// A batch of payments is not made or approved.
     #[error("make or approve a batch of payments")]
     Batch(#[source] BatchRefusal),
+    /// A statement's file is wrong in itself.
+    #[error("read a statement with {} faults", .0.count)]
+    StatementFaulty(Faults),
+    /// A statement's file did not come to its end.
+    #[error("read a statement to its end")]
+    StatementCut(#[source] std::io::Error),
+    /// Another file of the same statement was imported.
+    #[error("import another file of the same statement")]
+    StatementExists(Uuid),
+    /// A reader of a statement ended without a result.
+    #[error("wait for the reader of a statement")]
+    Reading(#[from] tokio::task::JoinError),
     /// The ledger refused a line that nothing speaks against.
     #[error("book a transfer")]
     Booking(#[source] TransferRefusal),
@@ -82,12 +95,26 @@ impl From<Error> for Refusal {
             Error::Hold(refusal) => hold(refusal),
             Error::Link(refusal) => link(refusal),
             Error::Batch(refusal) => batch(refusal),
+            Error::StatementFaulty(faults) => statement_faulty(faults),
+            Error::StatementCut(error) => {
+                let mut violations = Violations::new();
+                violations.add("content", "did not come to its end");
+                Refusal::invalid(violations).because(error)
+            }
+            Error::StatementExists(id) => own(
+                Code::AlreadyExists,
+                ErrorReason::StatementExists,
+                "another file of the same statement was imported".to_owned(),
+            )
+            .with("statement", names::format("statements", id)),
             Error::Conflict => Refusal::conflict(),
             Error::Claim(error) => error.into(),
             Error::Gather(error) => error.into(),
             Error::Identity(status) => Refusal::peer("identity", *status),
             Error::Rail(outage) => Refusal::unavailable("rail", outage),
-            Error::Booking(_) | Error::StoredAnswer(_) | Error::Seal(_) => Refusal::internal(error),
+            Error::Booking(_) | Error::StoredAnswer(_) | Error::Seal(_) | Error::Reading(_) => {
+                Refusal::internal(error)
+            }
             Error::Database(error) => Refusal::database(error),
             Error::SharedDatabase(error) if db::is_transient(&error) => {
                 Refusal::unavailable("database", error)
@@ -192,6 +219,24 @@ fn batch(refusal: BatchRefusal) -> Refusal {
             )
         }
     }
+}
+
+fn statement_faulty(faults: Faults) -> Refusal {
+    let mut violations = Violations::new();
+    for fault in faults.first {
+        let place = match fault.entry {
+            0 => format!("line {}", fault.line),
+            entry => format!("line {}, entry {entry}", fault.line),
+        };
+        violations.add(place, fault.what);
+    }
+    own(
+        Code::InvalidArgument,
+        ErrorReason::StatementFaulty,
+        "the statement is wrong in itself; nothing of it was stored".to_owned(),
+    )
+    .with("fault_count", faults.count.to_string())
+    .with_violations(violations)
 }
 
 fn currency_mismatched(text: String, currency_code: &'static str) -> Refusal {

@@ -21,6 +21,7 @@ use proto::{
     payout::v1::{
         disbursement_service_server::DisbursementServiceServer,
         funds_service_server::FundsServiceServer, ledger_service_server::LedgerServiceServer,
+        reconciliation_service_server::ReconciliationServiceServer,
         treasury_service_server::TreasuryServiceServer,
     },
 };
@@ -33,6 +34,7 @@ pub mod config;
 
 pub mod domain;
 
+pub mod formats;
 pub mod rail;
 pub mod vault;
 
@@ -130,7 +132,8 @@ pub fn mount(server: Server, app: &App) -> Server {
         .add(TreasuryServiceServer::from_arc(Arc::clone(&rpc)))
         .add(FundsServiceServer::from_arc(Arc::clone(&rpc)))
         .add(DisbursementServiceServer::from_arc(Arc::clone(&rpc)))
-        .add(LedgerServiceServer::from_arc(rpc))
+        .add(LedgerServiceServer::from_arc(Arc::clone(&rpc)))
+        .add(ReconciliationServiceServer::from_arc(rpc))
 }
 
 /// Applies the migrations that are missing. A serving process never does; it waits for whoever does.

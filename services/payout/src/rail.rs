@@ -133,6 +133,11 @@ impl Rail {
         })
     }
 
+    /// Returns the account that payments come from.
+    pub fn source_account(&self) -> &str {
+        &self.source_account
+    }
+
     /// Gets a token unless there is one: says whether the rail lets us in, before anything is promised to it.
     ///
     /// # Errors

@@ -6,9 +6,10 @@ mod convert;
 mod disbursements;
 mod funds;
 mod ledger;
+mod reconciliations;
 mod treasury;
 
-/// Serves the four services of the contract.
+/// Serves the five services of the contract.
 #[derive(Clone)]
 pub struct Rpc {
     app: App,

@@ -1,5 +1,5 @@
 //! SQL, by table. Functions take a connection or a transaction of the caller. Rows are locked in the order of their ids;
-//! across tables in this order: holds, payee accounts, participations' funds, disbursements, their batches, ledger
+//! across tables in this order: statements (one import at a time), holds, payee accounts, participations' funds, disbursements, their batches, ledger
 //! accounts.
 
 use chassis::money::{Currency, Money};
@@ -10,6 +10,7 @@ pub mod funds_holds;
 pub mod ledger;
 pub mod participation_funds;
 pub mod payee_accounts;
+pub mod statements;
 pub mod treasury;
 
 /// The migrations of this build.

@@ -26,12 +26,14 @@ use crate::{
 
 mod answers;
 mod ledger;
+mod reconciliations;
 
 pub(super) use answers::{fund_trace, timestamp, transfer_result};
 pub(super) use ledger::{
     create_ledger_accounts, create_transfers, get_ledger_account, list_ledger_accounts,
     list_transfers,
 };
+pub(super) use reconciliations::{import_key, list_findings, statement_header};
 
 const APPROPRIATION_ID_BYTES_MAX: usize = 40;
 const FISCAL_YEARS: std::ops::RangeInclusive<i32> = 1_900..=9_999;

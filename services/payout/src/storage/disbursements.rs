@@ -15,6 +15,7 @@ use crate::domain::{
 };
 
 pub mod orders;
+pub mod reversals;
 
 /// A row as the queries of this file return it.
 struct Row {

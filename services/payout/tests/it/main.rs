@@ -19,8 +19,15 @@ mod ledger;
 mod notices;
 mod payees;
 mod payments;
+mod reconciliation;
 mod returns;
 mod transfers;
+#[expect(
+    unreachable_pub,
+    reason = "the generator belongs to the system tests, which payout may not depend on"
+)]
+#[path = "../../../../tests/src/statements.rs"]
+mod statements;
 mod treasury;
 mod violations;
 mod words;
