@@ -22,6 +22,7 @@ mod disburse;
 mod draw;
 mod freeze;
 mod pgbench;
+mod reconcile;
 mod relay;
 mod report;
 mod seed;
@@ -42,8 +43,8 @@ struct Options {
     /// What is measured.
     #[arg(required = true, value_enum)]
     names: Vec<Name>,
-    /// How much: calls, transfers, applications, participations, payments or events. Limits of time shrink with it; the
-    /// aims are for the default.
+    /// How much: calls, transfers, applications, participations, payments, events or lines. Limits of time shrink with it;
+    /// the aims are for the default.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
     size: Option<u64>,
     /// Only checks the options.
@@ -71,6 +72,8 @@ enum Name {
     Disburse,
     /// Outbox to quorum queue, and queue to inbox, against bare publishing and consuming.
     Relay,
+    /// A bank statement of 1,000,000 lines against the payments.
+    Reconcile,
     /// All of them.
     All,
 }
@@ -116,6 +119,9 @@ async fn measure(options: &Options) -> Result<bool, Fault> {
     if wants(Name::Disburse) {
         let size = size(options, disburse::SIZE);
         met &= report(Box::pin(disburse::measure(size)).await?);
+    }
+    if wants(Name::Reconcile) {
+        met &= report(Box::pin(reconcile::measure(size(options, reconcile::SIZE))).await?);
     }
     let stages = [Name::Freeze, Name::Draw, Name::Verify];
     if let Some(last) = stages.into_iter().rfind(|stage| wants(*stage)) {
