@@ -130,7 +130,7 @@ async fn yardstick(selection: &Selection) -> Result<Figure, Fault> {
     let marked = sql::timed(&mut enrollment, marked).await?;
     let booked = format!(
         "INSERT INTO {YARDSTICK}.ledger_transfers ({transfers})
-         SELECT {transfers} FROM ledger_transfers WHERE code = 'RETURN';
+         SELECT {transfers} FROM ledger_transfers WHERE code = 'return';
          UPDATE {YARDSTICK}.ledger_accounts SET debits_posted = credits_posted
          WHERE kind IN ('training-balance', 'incentive-commitment');
          UPDATE {YARDSTICK}.participation_funds SET return_time = now()"
