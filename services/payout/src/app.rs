@@ -42,10 +42,11 @@ use ledger::transfers;
 const HOLDS_BATCH_MAX: usize = 500;
 const HOLDS_QUEUE_MAX: usize = 5_000;
 
-/// The same for calls of a few transfers, and for calls of many, of which the last of the queue waits some seconds.
+/// The same for calls of a few transfers, and for calls of many: these are taken one by one, so that each is answered when
+/// it is done and the next is read meanwhile; the last of the queue waits some seconds.
 const TRANSFERS_BATCH_MAX: usize = 2_000;
 const TRANSFERS_QUEUE_MAX: usize = 10_000;
-const BULK_TRANSFERS_BATCH_MAX: usize = 8;
+const BULK_TRANSFERS_BATCH_MAX: usize = 1;
 const BULK_TRANSFERS_QUEUE_MAX: usize = 32;
 /// The same for the rail's notices; it repeats those that are refused.
 const NOTICES_BATCH_MAX: usize = 1_000;
