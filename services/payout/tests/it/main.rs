@@ -21,13 +21,13 @@ mod payees;
 mod payments;
 mod reconciliation;
 mod returns;
-mod transfers;
 #[expect(
     unreachable_pub,
     reason = "the generator belongs to the system tests, which payout may not depend on"
 )]
 #[path = "../../../../tests/src/statements.rs"]
 mod statements;
+mod transfers;
 mod treasury;
 mod violations;
 mod words;
