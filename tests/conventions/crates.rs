@@ -82,7 +82,10 @@ fn the_broker_is_named_in_messaging_alone() {
         .map(|package| format!("{} depends on lapin", package["name"]))
         .collect();
     for source in tree::files("services", ".rs") {
-        if !source.path.starts_with("services/messaging/") && source.has("lapin") {
+        // The default filter of the log says what is not logged.
+        let is_free = source.path.starts_with("services/messaging/")
+            || source.path == "services/chassis/src/telemetry.rs";
+        if !is_free && source.has("lapin") {
             broken.push(format!("{} names lapin", source.path));
         }
     }
