@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use proto::payout::v1::disbursement::State;
 use tests::{
+    chance::Ratio,
     cluster::Cluster,
     eventually::{check, eventually},
-    fakes::BankFault,
+    fakes::{BankFault, BankFaults, BankRule},
     programme::{Programme, outside_of},
     scene::{Member, SOON, Scene, units},
 };
@@ -24,10 +25,20 @@ async fn a_payment_that_the_bank_does_not_answer_is_asked_about_and_settled_once
     let run = scene.run_of(&course, 10, cluster.now().await).await;
     let participations = scene.awarded_batch("48").await;
     scene.graduate(&mut cluster, &participations, &run).await;
-    cluster
-        .bank()
-        .fail_next(&member.person.account_number, BankFault::DropReplyClose)
-        .await;
+    let silence = BankRule {
+        fault: BankFault::DropReplyClose,
+        reference: None,
+        account_no: Some(member.person.account_number.clone()),
+        times: Some(1),
+    };
+    // The bank does not tell by itself either.
+    let faults = BankFaults {
+        rules: vec![silence],
+        ratios: vec![(BankFault::LateCallback, Ratio::per_mille(1_000))],
+        callback_late_ms: 3_600_000,
+        ..BankFaults::default()
+    };
+    cluster.bank().set_faults(&faults).await;
 
     scene.approve_payments(1).await;
     let unknown = await_state(programme, member, State::Unknown).await;
