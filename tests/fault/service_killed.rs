@@ -195,9 +195,13 @@ async fn payments_survive_the_death_of_payout_and_nobody_is_paid_twice() {
     let run = scene.run_of(&course, 20, cluster.now().await).await;
     let participations = scene.awarded_batch("48").await;
     scene.graduate(&mut cluster, &participations, &run).await;
-    // Booked, and the answer never comes: payout is in the middle of every payment.
+    // Booked, and neither answer nor notice comes: payout is in the middle of every payment.
     let silent = BankFaults {
-        ratios: vec![(BankFault::DropReplyHang, Ratio::per_mille(1_000))],
+        ratios: vec![
+            (BankFault::DropReplyHang, Ratio::per_mille(1_000)),
+            (BankFault::LateCallback, Ratio::per_mille(1_000)),
+        ],
+        callback_late_ms: 3_600_000,
         ..BankFaults::default()
     };
     cluster.bank().set_faults(&silent).await;
