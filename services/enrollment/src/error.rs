@@ -21,6 +21,7 @@ use crate::{
         completion::Shortfall,
         participation::PurchaseRefusal,
         quota::QuotaMistake,
+        scheme::SchemeView,
         scheme_file::SchemeMistakes,
     },
     keys::NoRandomness,
@@ -45,6 +46,18 @@ pub enum Error {
     /// A scheme of this name has another content.
     #[error("the scheme {0} has another content")]
     SchemeExists(String),
+    /// Another scheme of the programme is in force at the same time.
+    #[error("the scheme {0} is in force at the same time")]
+    SchemePeriodOverlaps(String),
+    /// The scheme has another end already.
+    #[error("the scheme {} has another end", .0.stored.scheme.id)]
+    SchemeEnded(SchemeView),
+    /// A scheme cannot end on that day.
+    #[error("a scheme cannot end on that day")]
+    SchemeEndPast,
+    /// Batches of the scheme do not open today.
+    #[error("the scheme {} is not in force", .0.stored.scheme.id)]
+    SchemeNotInForce(SchemeView),
 
     /// The batch id is taken.
     #[error("the batch {0} exists")]
@@ -287,6 +300,36 @@ impl From<Error> for Refusal {
                 "a scheme of this name has another content",
             )
             .with("scheme", names::format("schemes", id)),
+            Error::SchemePeriodOverlaps(id) => refuse(
+                FailedPrecondition,
+                Reason::SchemePeriodOverlaps,
+                "another scheme of the programme is in force at the same time",
+            )
+            .with("scheme", names::format("schemes", id)),
+            Error::SchemeEnded(scheme) => with_period(
+                refuse(
+                    FailedPrecondition,
+                    Reason::SchemeEnded,
+                    "the scheme has another last day",
+                ),
+                &scheme,
+            ),
+            Error::SchemeEndPast => {
+                let mut violations = Violations::new();
+                violations.add(
+                    "valid_until_date",
+                    "is not a day from today and the scheme's first day on",
+                );
+                Refusal::invalid(violations)
+            }
+            Error::SchemeNotInForce(scheme) => with_period(
+                refuse(
+                    FailedPrecondition,
+                    Reason::SchemeNotInForce,
+                    "batches of the scheme do not open today",
+                ),
+                &scheme,
+            ),
 
             Error::BatchExists(id) => {
                 refuse(AlreadyExists, Reason::BatchExists, "the batch id is taken")
@@ -658,6 +701,21 @@ fn scheme_violations(mistakes: SchemeMistakes) -> Refusal {
         violations.add(field, mistake.text);
     }
     Refusal::invalid(violations)
+}
+
+/// Names a scheme and its days.
+fn with_period(refusal: Refusal, scheme: &SchemeView) -> Refusal {
+    let zone = &scheme.stored.scheme.time_zone;
+    let mut refusal = refusal.with("scheme", names::format("schemes", &scheme.stored.scheme.id));
+    for (key, day) in [
+        ("valid_from", scheme.period.first_day(zone)),
+        ("valid_until", scheme.period.last_day(zone)),
+    ] {
+        if let Some(day) = day {
+            refusal = refusal.with(key, day.to_string());
+        }
+    }
+    refusal
 }
 
 fn quota_violations(mistakes: Vec<QuotaMistake>) -> Refusal {

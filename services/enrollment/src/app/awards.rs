@@ -300,7 +300,7 @@ impl App {
         let mut tx = self.db.begin().await?;
         let (from, to) = (&chunk.from_run, &chunk.to_run);
         let count = i64::try_from(chunk.winners.len()).unwrap_or(i64::MAX);
-        if !storage::batches::advance_award(&mut tx, terms.batch_id, from, to, count).await? {
+        if !storage::batches::advance_award(&mut tx, terms.batch_id, from, to, count, now).await? {
             return Err(wrong_state(&mut tx, terms.batch_id).await);
         }
         storage::participations::lock_programme(&mut tx, terms.programme).await?;

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::App;
 use crate::{
-    domain::batch::{Batch, BatchView, NewBatch, batch_name},
+    domain::batch::{Batch, BatchState, BatchView, NewBatch, batch_name},
     error::Error,
     storage,
 };
@@ -69,7 +69,7 @@ impl App {
         Ok((views, next_page_token))
     }
 
-    /// DRAFT to OPEN.
+    /// DRAFT to OPEN, while the scheme is in force.
     pub async fn open_batch(&self, key: RequestKey, batch_id: &str) -> Result<pb::Batch, Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -77,7 +77,12 @@ impl App {
             return Ok(answer);
         }
         if !storage::batches::open(&mut tx, batch_id, now).await? {
-            return Err(wrong_state(&mut tx, batch_id).await);
+            let batch = get(&mut tx, batch_id).await?;
+            if batch.state != BatchState::Draft {
+                return Err(state_wrong(&batch));
+            }
+            let scheme = self.scheme_view(&mut tx, &batch.scheme_id).await?;
+            return Err(Error::SchemeNotInForce(scheme));
         }
         let batch = batch_name(batch_id);
         outbox::append(

@@ -47,11 +47,11 @@ impl Rules {
         let row = storage::schemes::find(connection, scheme_id)
             .await?
             .ok_or_else(|| Error::NotFound(format!("schemes/{scheme_id}")))?;
-        self.keep(row)
+        self.keep(&row)
     }
 
     /// Parses a stored scheme, unless this process has done it before.
-    pub fn keep(&self, row: SchemeRow) -> Result<Arc<StoredScheme>, Error> {
+    pub fn keep(&self, row: &SchemeRow) -> Result<Arc<StoredScheme>, Error> {
         if let Some(scheme) = known(&self.schemes, &row.scheme_id) {
             return Ok(scheme);
         }
@@ -61,7 +61,7 @@ impl Rules {
             scheme,
             create_time: row.create_time,
         });
-        Ok(insert(&self.schemes, row.scheme_id, stored))
+        Ok(insert(&self.schemes, row.scheme_id.clone(), stored))
     }
 
     /// Returns the rules of a batch.

@@ -1,10 +1,10 @@
 //! One version of a programme's rules: all that a programme is, as data.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use chassis::money::{Currency, Money};
 use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::{
     facts::{FactKind, FactValue, Facts, VERIFIED},
@@ -28,6 +28,8 @@ pub struct Scheme {
     pub programme: String,
     /// What it is called.
     pub display_name: String,
+    /// When batches of it open, as the file states it.
+    pub period: Period,
     /// The languages that every text has.
     pub languages: Vec<String>,
     /// Where days end; ages are those of the day in this zone, wherever a person lives.
@@ -62,6 +64,15 @@ pub struct Scheme {
     pub next_purchase: NextPurchaseRule,
     /// SHA-256 of the file.
     pub content_hash: [u8; 32],
+}
+
+/// When batches of a scheme open; a side that is `None` has no end. What has begun under a scheme is finished under it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Period {
+    /// The beginning of the first day.
+    pub start: Option<OffsetDateTime>,
+    /// The end of the last day, exclusive.
+    pub end: Option<OffsetDateTime>,
 }
 
 /// The last days of a budget year, each until 23:59:59 where the person lives; `None` where the scheme sets no such day.
@@ -139,7 +150,16 @@ pub struct Rule {
     pub texts: BTreeMap<String, String>,
 }
 
-/// A scheme with what the database knows of it.
+/// A scheme with all that a caller sees of it.
+#[derive(Clone, Debug)]
+pub struct SchemeView {
+    /// The scheme.
+    pub stored: Arc<StoredScheme>,
+    /// When batches of it open: as the file states it, or until it was ended.
+    pub period: Period,
+}
+
+/// A scheme with what the database knows of it and what never changes.
 #[derive(Debug)]
 pub struct StoredScheme {
     /// The scheme.
@@ -185,6 +205,35 @@ impl Scheme {
 fn default_text(default: Option<&FactValue>) -> String {
     let json = default.map(|value| serde_json::to_string(value).expect("a fact is plain data"));
     json.unwrap_or_default()
+}
+
+// === impl Period ===
+
+impl Period {
+    /// Returns the period from the first to the last day, both included. `None` when a day is not in the calendar, or the
+    /// first comes after the last.
+    pub fn of_days(zone: &TimeZone, first: Option<Day>, last: Option<Day>) -> Option<Period> {
+        let end = match last {
+            Some(last) => Some(zone.end_of_day(last)? + Duration::SECOND),
+            None => None,
+        };
+        let start = match first {
+            Some(first) => Some(zone.start_of_day(first)?),
+            None => None,
+        };
+        let is_ordered = start.zip(end).is_none_or(|(start, end)| start < end);
+        is_ordered.then_some(Period { start, end })
+    }
+
+    /// Returns the first day, where there is one.
+    pub fn first_day(&self, zone: &TimeZone) -> Option<Day> {
+        self.start.map(|start| zone.day_of(start))
+    }
+
+    /// Returns the last day, where there is one.
+    pub fn last_day(&self, zone: &TimeZone) -> Option<Day> {
+        self.end.map(|end| zone.day_of(end - Duration::SECOND))
+    }
 }
 
 // === impl RuleSet ===

@@ -62,6 +62,7 @@ fn read(document: &Document<'_>, content: &str) -> Option<Scheme> {
     let display_name = root.text("display_name", 1..=200);
     let languages = languages(&root);
     let time_zone = calendar::time_zone(&root, "time_zone");
+    let period = calendar::period(&root, time_zone.as_ref());
     let region_time_zones = calendar::region_time_zones(&root);
     let currency = root.text("currency_code", 3..=3).and_then(|code| {
         root.require(
@@ -113,6 +114,7 @@ fn read(document: &Document<'_>, content: &str) -> Option<Scheme> {
         programme: programme?,
         display_name: display_name?,
         rules: RuleSet::new(rules?, &fact_kinds, &fact_defaults),
+        period: period?,
         languages: languages?,
         time_zone: time_zone?,
         region_time_zones,

@@ -43,6 +43,12 @@ impl TimeZone {
         }
     }
 
+    /// Returns the first moment of a day in this zone. `None` for a day that the calendar does not have.
+    pub fn start_of_day(&self, day: Day) -> Option<OffsetDateTime> {
+        let start = self.0.to_timestamp(date(day)?.at(0, 0, 0, 0)).ok()?;
+        OffsetDateTime::from_unix_timestamp(start.as_second()).ok()
+    }
+
     /// Returns the last second, 23:59:59 in this zone, of the day that comes `days` after the day of `time`.
     /// `None` beyond the calendar's end.
     pub fn end_of_day_after(&self, time: OffsetDateTime, days: u32) -> Option<OffsetDateTime> {
@@ -52,9 +58,7 @@ impl TimeZone {
 
     /// Returns the last second, 23:59:59 in this zone, of a day. `None` for a day that the calendar does not have.
     pub fn end_of_day(&self, day: Day) -> Option<OffsetDateTime> {
-        let year = i16::try_from(day.year).ok()?;
-        let (month, day) = (i8::try_from(day.month).ok()?, i8::try_from(day.day).ok()?);
-        self.end_of_date(civil::Date::new(year, month, day).ok()?)
+        self.end_of_date(date(day)?)
     }
 
     fn end_of_date(&self, date: civil::Date) -> Option<OffsetDateTime> {
@@ -66,6 +70,18 @@ impl TimeZone {
         let seconds = time.unix_timestamp();
         let timestamp = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
         self.0.to_datetime(timestamp).date()
+    }
+}
+
+fn date(day: Day) -> Option<civil::Date> {
+    let year = i16::try_from(day.year).ok()?;
+    let (month, day) = (i8::try_from(day.month).ok()?, i8::try_from(day.day).ok()?);
+    civil::Date::new(year, month, day).ok()
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
     }
 }
 

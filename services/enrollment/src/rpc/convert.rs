@@ -24,6 +24,7 @@ use crate::{
         completion::Evidence,
         decision::{AT_APPLICATION, AT_FREEZE, DecisionId},
         quota::{QuotaPlan, RegionRule, RegionShare, ReservedGroup},
+        time_zone::Day,
     },
 };
 
@@ -213,6 +214,26 @@ pub(super) fn import_scheme(
     let key = reader.key(&request.request_id);
     scheme_text(&mut reader.violations, &request.file_name, &request.content);
     reader.finish(key)
+}
+
+pub(super) fn end_scheme(
+    principal: &Principal,
+    request: &pb::EndSchemeRequest,
+) -> Result<(RequestKey, String, Day), Refusal> {
+    let mut reader = Reader::new(
+        "bekal.enrollment.v1.SchemeService/EndScheme",
+        principal,
+        request,
+    );
+    let key = reader.key(&request.request_id);
+    let id = reader.chosen("name", &request.name, "schemes");
+    let last = request.valid_until_date.map(|date| Day {
+        year: date.year,
+        month: date.month,
+        day: date.day,
+    });
+    reader.check(last.is_some(), "valid_until_date", "is required");
+    reader.finish((|| Some((key?, id?, last?)))())
 }
 
 pub(super) fn replay_draft(request: &pb::ReplayDraftRequest) -> Result<String, Refusal> {

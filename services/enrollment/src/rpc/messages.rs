@@ -22,7 +22,7 @@ use crate::{
         participation::{Participation, ParticipationState},
         purchase::{Purchase, PurchaseState},
         quota::{QuotaPlan, RegionRule},
-        scheme::{Incentive, Rule, StoredScheme, Trigger, YearEnd},
+        scheme::{Incentive, Rule, SchemeView, Trigger, YearEnd},
         time_zone::Day,
     },
 };
@@ -31,9 +31,9 @@ fn timestamp(time: OffsetDateTime) -> Option<Timestamp> {
     Some(crate::app::awards::timestamp(time))
 }
 
-impl From<&StoredScheme> for pb::Scheme {
-    fn from(stored: &StoredScheme) -> pb::Scheme {
-        let scheme = &stored.scheme;
+impl From<&SchemeView> for pb::Scheme {
+    fn from(view: &SchemeView) -> pb::Scheme {
+        let (scheme, period) = (&view.stored.scheme, &view.period);
         pb::Scheme {
             name: names::format("schemes", &scheme.id),
             programme: scheme.programme.clone(),
@@ -52,7 +52,7 @@ impl From<&StoredScheme> for pb::Scheme {
                 .collect(),
             rule_set_hash: scheme.rules.hash().to_vec(),
             content_hash: scheme.content_hash.to_vec(),
-            create_time: timestamp(stored.create_time),
+            create_time: timestamp(view.stored.create_time),
             completion_rule: Some(pb::CompletionRule {
                 attendance_permille_min: scheme.completion.attendance_permille_min,
                 post_test_score_min: scheme.completion.post_test_score_min,
@@ -76,16 +76,21 @@ impl From<&StoredScheme> for pb::Scheme {
                     default_value: scheme.default_of(name),
                 })
                 .collect(),
+            valid_from_date: period.first_day(&scheme.time_zone).map(date),
+            valid_until_date: period.last_day(&scheme.time_zone).map(date),
         }
     }
 }
 
-fn year_end((year, end): (&i32, &YearEnd)) -> pb::YearEnd {
-    let date = |day: Day| Date {
+fn date(day: Day) -> Date {
+    Date {
         year: day.year,
         month: day.month,
         day: day.day,
-    };
+    }
+}
+
+fn year_end((year, end): (&i32, &YearEnd)) -> pb::YearEnd {
     pb::YearEnd {
         year: *year,
         purchase_date: end.purchase.map(date),

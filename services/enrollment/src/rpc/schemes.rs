@@ -32,13 +32,22 @@ impl SchemeService for Rpc {
         Ok(Response::new(scheme))
     }
 
+    async fn end_scheme(
+        &self,
+        request: Request<pb::EndSchemeRequest>,
+    ) -> Result<Response<pb::Scheme>, Status> {
+        let (key, id, last) = convert::end_scheme(Principal::of(&request)?, request.get_ref())?;
+        let scheme = self.app.end_scheme(key, &id, last).await.map_err(status)?;
+        Ok(Response::new(scheme))
+    }
+
     async fn get_scheme(
         &self,
         request: Request<pb::GetSchemeRequest>,
     ) -> Result<Response<pb::Scheme>, Status> {
         let id = convert::get_chosen(&request.get_ref().name, "schemes")?;
         let scheme = self.app.get_scheme(&id).await.map_err(status)?;
-        Ok(Response::new((&*scheme).into()))
+        Ok(Response::new((&scheme).into()))
     }
 
     async fn list_schemes(
@@ -50,7 +59,7 @@ impl SchemeService for Rpc {
         let page = PageRequest::parse(request.page_size, &request.page_token, &filter)?;
         let (schemes, next_page_token) = self.app.list_schemes(page).await.map_err(status)?;
         Ok(Response::new(pb::ListSchemesResponse {
-            schemes: schemes.iter().map(|scheme| (&**scheme).into()).collect(),
+            schemes: schemes.iter().map(pb::Scheme::from).collect(),
             next_page_token,
         }))
     }

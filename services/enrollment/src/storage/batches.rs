@@ -211,14 +211,17 @@ pub async fn list(
     rows.into_iter().map(BatchRow::into_batch).collect()
 }
 
-/// DRAFT to OPEN.
+/// DRAFT to OPEN, while the scheme is in force.
 pub async fn open(
     tx: &mut PgConnection,
     batch_id: &str,
     now: OffsetDateTime,
 ) -> Result<bool, sqlx::Error> {
     let moved = sqlx::query!(
-        "UPDATE batches SET state = 'OPEN', open_time = $2 WHERE batch_id = $1 AND state = 'DRAFT'",
+        "UPDATE batches AS b
+         SET state = 'OPEN', open_time = $2
+         FROM schemes AS s
+         WHERE b.batch_id = $1 AND b.state = 'DRAFT' AND s.scheme_id = b.scheme_id AND s.period @> $2::timestamptz",
         batch_id,
         now,
     )
@@ -330,15 +333,17 @@ pub async fn advance_award(
     from_run: &[u8],
     to_run: &[u8],
     winner_count: i64,
+    now: OffsetDateTime,
 ) -> Result<bool, sqlx::Error> {
     let moved = sqlx::query!(
         "UPDATE batches
-         SET awarded_run = $3, awarded_count = awarded_count + $4
+         SET awarded_run = $3, awarded_count = awarded_count + $4, last_award_time = $5
          WHERE batch_id = $1 AND state = 'DRAWN' AND awarded_run = $2",
         batch_id,
         from_run,
         to_run,
         winner_count,
+        now,
     )
     .execute(tx)
     .await?;

@@ -132,7 +132,7 @@ pub async fn insert_all(
     Ok(())
 }
 
-/// Lists the batches of a programme that were awarded from a time on.
+/// Lists the batches of a programme whose awards made participants from a time on.
 pub async fn list_batches_awarded_since(
     connection: &mut PgConnection,
     programme: &str,
@@ -141,7 +141,7 @@ pub async fn list_batches_awarded_since(
     sqlx::query_scalar!(
         "SELECT batch_id
          FROM batches JOIN schemes USING (scheme_id)
-         WHERE programme = $1 AND award_time >= $2",
+         WHERE programme = $1 AND last_award_time >= $2",
         programme,
         since,
     )

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     peers::{person, timestamp},
-    world::World,
+    world::{World, request_id},
 };
 
 #[sqlx::test(migrator = "MIGRATOR")]
@@ -180,6 +180,53 @@ async fn the_better_rank_gets_what_another_award_has_left(db: PgPool) {
     .await
     .unwrap();
     assert_eq!(540 - recipients.len(), usize::try_from(refused).unwrap());
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn an_award_that_goes_on_days_later_is_seen_by_another(db: PgPool) {
+    let world = World::start(db).await;
+    let (first, second) = (
+        world.open_batch("48", 1_000).await,
+        world.open_batch("49", 1_000).await,
+    );
+    let both = world.applicants(&second, 500).await;
+    world.apply_all(&first, &both[..100]).await;
+    world.drawn(&second).await;
+    world.app.award_next_chunk("49", 1).await.unwrap();
+    let begun = awarded_in(&world, "49").await;
+    assert!(begun.len() < 500);
+
+    world.clock.advance_by(time::Duration::days(3));
+    world.drawn(&first).await;
+    world.award(&second).await.unwrap();
+    world.award(&first).await.unwrap();
+
+    assert_eq!(awarded_in(&world, "49").await.len(), 500);
+    assert_eq!(awarded_in(&world, "48").await, HashSet::new());
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn an_award_without_identity_stays_drawn_and_a_repeat_finishes_it(db: PgPool) {
+    let world = World::start(db).await;
+    let batch = world.open_batch("48", 10).await;
+    world.applicants(&batch, 20).await;
+    world.drawn(&batch).await;
+    let request = pb::AwardBatchRequest {
+        request_id: request_id(),
+        name: batch.clone(),
+    };
+    world.peers.away("StreamFactChanges");
+
+    let refused = world.batches().award_batch(request.clone()).await;
+    assert!(refused.is_err());
+    let drawn = world.get_batch(&batch).await;
+    assert_eq!(drawn.state(), pb::batch::State::Drawn);
+    world.peers.back();
+    world.batches().award_batch(request).await.unwrap();
+
+    let awarded = world.get_batch(&batch).await;
+    assert_eq!(awarded.state(), pb::batch::State::Awarded);
+    assert_eq!(sizes_told(&world).await, [10]);
 }
 
 async fn awarded_in(world: &World, batch_id: &str) -> HashSet<Uuid> {

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Instant};
 
 use chassis::{auth::Principal, idempotency::RequestKey, names};
 use enrollment::storage::MIGRATOR;
-use proto::{enrollment::v1 as pb, payout::v1::funds_hold};
+use proto::{enrollment::v1 as pb, payout::v1::funds_hold, r#type::v1::Date};
 use sqlx::PgPool;
 use time::{Duration, OffsetDateTime, macros::datetime};
 use tokio::time::sleep;
@@ -173,7 +173,21 @@ async fn a_purchase_and_a_freeze_that_meet_leave_it_bought_or_given_back(db: PgP
 async fn two_schemes_that_award_at_once_make_nobody_a_recipient_twice(db: PgPool) {
     let world = World::start(db).await;
     let first = world.open_batch("48", 1_500).await;
-    let second = world.open_batch_of(SCHEME_2020, "9", plan(1_500)).await;
+    // The one scheme ends and the other follows, while a batch of the first is open.
+    let last = Date {
+        year: 2026,
+        month: 11,
+        day: 24,
+    };
+    world
+        .end_scheme("schemes/prakerja-2023", Some(last))
+        .await
+        .unwrap();
+    world.clock.advance_by(Duration::DAY);
+    let next = SCHEME_2020
+        .replace("valid_from = 2020-04-11", "valid_from = 2026-11-25")
+        .replace("valid_until = 2022-12-31", "");
+    let second = world.open_batch_of(&next, "9", plan(1_500)).await;
     for _ in 0..3 {
         let accounts = world.applicants(&first, 500).await;
         world.apply_all(&second, &accounts).await;

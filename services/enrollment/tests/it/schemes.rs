@@ -11,7 +11,7 @@ use proto::{
 };
 use sqlx::PgPool;
 use time::macros::datetime;
-use tonic::Code;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::{
@@ -167,10 +167,10 @@ async fn a_repeated_request_is_answered_byte_for_byte_and_another_content_is_ref
 async fn schemes_are_listed_page_by_page(db: PgPool) {
     let world = World::start(db).await;
     for id in ["a-1", "a-2", "a-3"] {
-        world
-            .import(&SCHEME_2023.replace("\"prakerja-2023\"", &format!("\"{id}\"")))
-            .await
-            .unwrap();
+        let scheme = SCHEME_2023
+            .replace("\"prakerja-2023\"", &format!("\"{id}\""))
+            .replace("\"prakerja\"", &format!("\"programme-{id}\""));
+        world.import(&scheme).await.unwrap();
     }
 
     let mut names = Vec::new();
@@ -204,9 +204,169 @@ async fn a_stored_scheme_cannot_be_changed_by_anyone(db: PgPool) {
     let changed = sqlx::query!("UPDATE schemes SET content = ''")
         .execute(&world.db)
         .await;
+    let begun_earlier = sqlx::query!("UPDATE schemes SET period = tstzrange(NULL, now())")
+        .execute(&world.db)
+        .await;
     let deleted = sqlx::query!("DELETE FROM schemes").execute(&world.db).await;
 
-    assert!(changed.is_err() && deleted.is_err());
+    assert!(changed.is_err() && begun_earlier.is_err() && deleted.is_err());
+}
+
+/// The scheme of 2023 under another name, with other days.
+fn dated(name: &str, days: &str) -> String {
+    SCHEME_2023
+        .replace("\"prakerja-2023\"", &format!("\"{name}\""))
+        .replace("valid_from = 2023-01-01", days)
+}
+
+fn date(year: i32, month: i32, day: i32) -> Option<Date> {
+    Some(Date { year, month, day })
+}
+
+impl World {
+    pub(crate) async fn end_scheme(
+        &self,
+        name: &str,
+        last: Option<Date>,
+    ) -> Result<pb::Scheme, Status> {
+        let request = pb::EndSchemeRequest {
+            request_id: request_id(),
+            name: name.to_owned(),
+            valid_until_date: last,
+        };
+        Ok(self.schemes().end_scheme(request).await?.into_inner())
+    }
+
+    async fn try_open(&self, scheme: &str, id: &str) -> Result<pb::Batch, Status> {
+        let batch = pb::Batch {
+            scheme: scheme.to_owned(),
+            quota_plan: Some(plan(1)),
+            trustees: vec!["trustees/a".to_owned()],
+            ..pb::Batch::default()
+        };
+        let request = pb::CreateBatchRequest {
+            request_id: request_id(),
+            batch_id: id.to_owned(),
+            batch: Some(batch),
+        };
+        let name = self
+            .batches()
+            .create_batch(request)
+            .await?
+            .into_inner()
+            .name;
+        let request = pb::OpenBatchRequest {
+            request_id: request_id(),
+            name,
+        };
+        Ok(self.batches().open_batch(request).await?.into_inner())
+    }
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn two_schemes_of_a_programme_have_no_day_in_common(db: PgPool) {
+    let world = World::start(db).await;
+    let first = world.import(SCHEME_2020).await.unwrap();
+    let second = world.import(SCHEME_2023).await.unwrap();
+
+    assert_eq!(first.valid_from_date, date(2020, 4, 11));
+    assert_eq!(first.valid_until_date, date(2022, 12, 31));
+    assert_eq!(second.valid_from_date, date(2023, 1, 1));
+    assert_eq!(second.valid_until_date, None);
+    for (days, other) in [
+        ("", "schemes/prakerja-2020"),
+        ("valid_until = 2020-04-11", "schemes/prakerja-2020"),
+        ("valid_from = 2022-12-31", "schemes/prakerja-2020"),
+        ("valid_from = 2027-01-01", "schemes/prakerja-2023"),
+    ] {
+        let refused = world.import(&dated("prakerja-x", days)).await;
+        let metadata = assert_refused(refused, Code::FailedPrecondition, "SCHEME_PERIOD_OVERLAPS");
+        assert_eq!(metadata["scheme"], other, "{days}");
+    }
+    let backwards = dated(
+        "prakerja-x",
+        "valid_from = 2020-04-10\nvalid_until = 2020-04-09",
+    );
+    let fields = fields(world.import(&backwards).await);
+    assert_eq!(fields.len(), 1);
+    assert!(fields[0].ends_with(": valid_until"), "{fields:?}");
+    world
+        .import(&dated("prakerja-x", "valid_until = 2020-04-10"))
+        .await
+        .unwrap();
+    // Another programme has a time of its own.
+    world.import(SKILLS_VOUCHER).await.unwrap();
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn of_schemes_for_the_same_days_that_are_loaded_at_once_one_is_taken(db: PgPool) {
+    let world = World::start(db).await;
+    let contents: Vec<String> = (0..8)
+        .map(|i| dated(&format!("prakerja-{i}"), "valid_from = 2026-01-01"))
+        .collect();
+
+    let loaded = futures::future::join_all(contents.iter().map(|text| world.import(text))).await;
+
+    let (taken, refused): (Vec<_>, Vec<_>) = loaded.into_iter().partition(Result::is_ok);
+    assert_eq!(taken.len(), 1);
+    for refused in refused {
+        assert_refused(refused, Code::FailedPrecondition, "SCHEME_PERIOD_OVERLAPS");
+    }
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_batch_opens_while_its_scheme_is_in_force(db: PgPool) {
+    let world = World::start(db).await;
+    let days = "valid_from = 2026-12-01\nvalid_until = 2026-12-31";
+    let scheme = world.import(&dated("december", days)).await.unwrap().name;
+
+    let early = world.try_open(&scheme, "1").await;
+    // The days are those of Jakarta.
+    world.wait_until(datetime!(2026-11-30 17:00 UTC));
+    let first = world.try_open(&scheme, "2").await;
+    world.wait_until(datetime!(2026-12-31 16:59:59 UTC));
+    let last = world.try_open(&scheme, "3").await;
+    world.wait_until(datetime!(2026-12-31 17:00 UTC));
+    let late = world.try_open(&scheme, "4").await;
+
+    for refused in [early, late] {
+        let metadata = assert_refused(refused, Code::FailedPrecondition, "SCHEME_NOT_IN_FORCE");
+        assert_eq!(metadata["scheme"], scheme);
+        assert_eq!(metadata["valid_from"], "2026-12-01");
+        assert_eq!(metadata["valid_until"], "2026-12-31");
+    }
+    assert!(first.is_ok() && last.is_ok());
+    // What is open goes on.
+    let account = Uuid::now_v7();
+    world.peers.add_person(account, person());
+    world.apply("batches/3", account).await.unwrap();
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_scheme_without_an_end_is_ended_once_and_another_follows(db: PgPool) {
+    let world = World::start(db).await;
+    let scheme = world.import(SCHEME_2023).await.unwrap().name;
+    let next = dated("prakerja-2027", "valid_from = 2027-01-01");
+    assert!(world.import(&next).await.is_err());
+
+    for day in [None, date(2026, 11, 23), date(2026, 2, 30)] {
+        let fields = fields(world.end_scheme(&scheme, day).await);
+        assert_eq!(fields, ["valid_until_date"], "{day:?}");
+    }
+    let ended = world.end_scheme(&scheme, date(2026, 12, 31)).await.unwrap();
+    let again = world.end_scheme(&scheme, date(2026, 12, 31)).await.unwrap();
+    let other = world.end_scheme(&scheme, date(2027, 12, 31)).await;
+    let unknown = world.end_scheme("schemes/none", date(2027, 1, 1)).await;
+
+    assert_eq!(ended.valid_until_date, date(2026, 12, 31));
+    assert_eq!(again, ended);
+    let metadata = assert_refused(other, Code::FailedPrecondition, "SCHEME_ENDED");
+    assert_eq!(metadata["valid_until"], "2026-12-31");
+    assert_eq!(unknown.unwrap_err().code(), Code::NotFound);
+    // The same text is still the same scheme.
+    assert_eq!(world.import(SCHEME_2023).await.unwrap(), ended);
+    world.import(&next).await.unwrap();
+    assert!(world.try_open(&scheme, "1").await.is_ok());
 }
 
 /// A resident of Portugal, where there are no households.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    scheme::YearEnd,
+    scheme::{Period, YearEnd},
     time_zone::{Day, TimeZone},
     toml_reader::Table,
 };
@@ -15,6 +15,17 @@ pub(super) fn time_zone(table: &Table<'_, '_>, key: &str) -> Option<TimeZone> {
         TimeZone::find(&name),
         key,
         "is not a name of the IANA time zone database",
+    )
+}
+
+/// Reads the days on which batches of the scheme open.
+pub(super) fn period(root: &Table<'_, '_>, zone: Option<&TimeZone>) -> Option<Period> {
+    let day = |key: &str| root.has(key).then(|| root.day(key)).flatten();
+    let (first, last) = (day("valid_from"), day("valid_until"));
+    root.require(
+        Period::of_days(zone?, first, last),
+        "valid_until",
+        "is before valid_from",
     )
 }
 
