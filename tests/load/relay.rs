@@ -1,5 +1,6 @@
 //! The road of an event, with the crate that all services use: outbox to quorum queue against bare publishing with
-//! confirms, and queue to inbox and one row of effect against bare consuming with acknowledgements.
+//! confirms, and queue to inbox and one row of effect against bare consuming with acknowledgements; the bare messages have
+//! the form of events.
 
 use std::{
     collections::VecDeque,
@@ -156,7 +157,7 @@ impl Road {
         Ok((connection, channel))
     }
 
-    /// Publishes with a window of confirms, and nothing else.
+    /// Publishes messages like the relay's with a window of confirms, and nothing else.
     async fn publish(&self, count: u64) -> Result<Duration, Fault> {
         let (_connection, channel) = self.channel().await?;
         channel
@@ -169,6 +170,7 @@ impl Road {
             .queue_declare("bare".into(), QueueDeclareOptions::durable(), quorum)
             .await?;
         let body = [7; BODY_BYTES];
+        let properties = properties();
         let mut outstanding = VecDeque::with_capacity(WINDOW);
         let start = Instant::now();
         for _ in 0..count {
@@ -181,7 +183,7 @@ impl Road {
                     "bare".into(),
                     BasicPublishOptions::default(),
                     &body,
-                    BasicProperties::default().with_delivery_mode(PERSISTENT),
+                    properties.clone(),
                 )
                 .await?;
             outstanding.push_back(confirm);
@@ -275,6 +277,28 @@ impl Road {
         self.databases.drop_all(&[Service::Jobs]).await;
         self.host.delete().await;
     }
+}
+
+/// What an event's message has beside its body.
+fn properties() -> BasicProperties {
+    let id = Uuid::now_v7().to_string();
+    let mut headers = FieldTable::default();
+    for (name, value) in [
+        ("specversion", "1.0"),
+        ("id", &id),
+        ("type", TYPE),
+        ("source", "/bekal/teller"),
+        ("subject", "things/1234"),
+        ("time", "2026-11-24T02:00:00.123456Z"),
+    ] {
+        let value = AMQPValue::LongString(LongString::from(value));
+        headers.insert(format!("cloudEvents:{name}").into(), value);
+    }
+    BasicProperties::default()
+        .with_content_type("application/protobuf".into())
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(id.into())
+        .with_headers(headers)
 }
 
 async fn confirmed(confirm: Option<lapin::PublisherConfirm>) -> Result<(), Fault> {

@@ -172,7 +172,11 @@ impl Publisher {
     }
 
     /// Publishes in order without waiting in between, then waits for all; the fates are in the order of the messages.
-    pub(crate) async fn publish(&self, messages: &[Outgoing<'_>]) -> Vec<Fate> {
+    pub(crate) async fn publish(&self, messages: Vec<Outgoing<'_>>) -> Vec<Fate> {
+        let ids: Vec<Option<ShortString>> = messages
+            .iter()
+            .map(|message| message.properties.message_id().clone())
+            .collect();
         let mut confirms = Vec::with_capacity(messages.len());
         for message in messages {
             match self.send(message).await {
@@ -190,7 +194,7 @@ impl Publisher {
         let answers = timeout(CONFIRM_TIMEOUT, join_all(confirms))
             .await
             .unwrap_or_default();
-        let mut fates = vec![Fate::Unknown; messages.len()];
+        let mut fates = vec![Fate::Unknown; ids.len()];
         let mut returned: HashSet<ShortString> = HashSet::new();
         for (fate, answer) in fates.iter_mut().zip(answers) {
             let Ok(answer) = answer else { continue };
@@ -203,9 +207,8 @@ impl Publisher {
         }
         // The library hands a returned message to whichever confirm comes next, not always to its own: only the id
         // tells. All that were returned have come up once the whole window is confirmed.
-        for (fate, message) in fates.iter_mut().zip(messages) {
-            let id = message.properties.message_id().as_ref();
-            if id.is_some_and(|id| returned.contains(id)) {
+        for (fate, id) in fates.iter_mut().zip(ids) {
+            if id.is_some_and(|id| returned.contains(&id)) {
                 *fate = Fate::Returned;
             }
         }
@@ -215,27 +218,21 @@ impl Publisher {
     /// Publishes one message that must be kept.
     pub(crate) async fn publish_one(&self, message: Outgoing<'_>) -> Result<(), BrokerError> {
         debug_assert!(message.mandatory && message.properties.message_id().is_some());
-        match self.publish(&[message]).await.as_slice() {
+        match self.publish(vec![message]).await.as_slice() {
             [Fate::Kept] => Ok(()),
             [Fate::Returned | Fate::Refused] => Err(BrokerError::NotKept),
             [Fate::Unknown] | [] | [_, ..] => Err(BrokerError::Timeout),
         }
     }
 
-    async fn send(&self, message: &Outgoing<'_>) -> lapin::Result<PublisherConfirm> {
+    async fn send(&self, message: Outgoing<'_>) -> lapin::Result<PublisherConfirm> {
         let options = BasicPublishOptions {
             mandatory: message.mandatory,
             ..BasicPublishOptions::default()
         };
         let (exchange, key) = (message.exchange.into(), message.routing_key.into());
         self.channel
-            .basic_publish(
-                exchange,
-                key,
-                options,
-                message.body,
-                message.properties.clone(),
-            )
+            .basic_publish(exchange, key, options, message.body, message.properties)
             .await
     }
 }

@@ -1,7 +1,7 @@
 //! Takes events from a queue and lets each have its effect once.
 //!
 //! One turn:
-//! 1. Take the deliveries that wait, at most 256, or what arrives within 2 ms of the first.
+//! 1. Take the deliveries that wait, at most 1,000 or 1 MiB, or what arrives within 2 ms of the first.
 //! 2. One transaction: the inbox rows of all, set-wise. An event whose row was there has had its effect: a repeat.
 //! 3. In the same transaction the handler of the new events, in the order of the queue, run by run of one type.
 //! 4. Commit. Then, and only then, acknowledge all with one command.
@@ -50,10 +50,13 @@ pub use inbox::{Handler, Taken, take_in};
 
 use inbox::{AnyHandler, take_all};
 
-const BATCH_MAX: usize = 256;
+/// Beyond a thousand a commit is no longer what a turn costs.
+const BATCH_MAX: usize = 1_000;
+/// Bulk events hold a thousand items each: some of them are a transaction long enough.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
 const BATCH_WAIT: Duration = Duration::from_millis(2);
 /// Twice a batch: the next is here when the last one commits.
-const PREFETCH: u16 = 512;
+const PREFETCH: u16 = 2_000;
 
 /// AMQP's number for "all is well".
 const REPLY_SUCCESS: u16 = 200;
@@ -216,10 +219,15 @@ impl Work {
             first = deliveries.next() => first,
         };
         let mut batch = vec![Incoming::read(first.ok_or(ConsumerError::Cut)??)];
+        let mut bytes = batch[0].delivery.data.len();
         let end = Instant::now() + BATCH_WAIT;
-        while batch.len() < BATCH_MAX {
+        while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
             match timeout_at(end, deliveries.next()).await {
-                Ok(Some(next)) => batch.push(Incoming::read(next?)),
+                Ok(Some(next)) => {
+                    let next = Incoming::read(next?);
+                    bytes += next.delivery.data.len();
+                    batch.push(next);
+                }
                 Ok(None) => return Err(ConsumerError::Cut),
                 Err(_elapsed) => break,
             }

@@ -1,4 +1,5 @@
-//! Carries events from the outbox to the broker. Any number of relays run side by side, one in each replica.
+//! Carries events from the outbox to the broker. Any number of relays run side by side, two in each replica: while one
+//! waits for the broker, the other is at the database.
 //!
 //! One pass:
 //! 1. Begin a transaction and take the locks of some lanes that have rows (an advisory lock for each, held to the end
@@ -25,7 +26,14 @@
 //!   version.
 //! - *A type without consumers blocks nothing*: it is published without "mandatory" and dropped by the broker.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use chassis::task::Tasks;
 use sqlx::{PgConnection, PgPool};
@@ -51,10 +59,12 @@ const LAG_INTERVAL: Duration = Duration::from_secs(5);
 const LOCK_CLASS: i32 = 0x6f75_7462;
 /// Said aloud, whatever the server's default is: step 2 needs a snapshot of its own.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
-/// Half of the 16, so that a second relay finds work as well.
+/// Half of the 16, so that the other relay finds work as well.
 const LANES_MAX: i64 = 8;
 /// Outstanding confirms; beyond a thousand the broker gets no faster.
 const ROWS_MAX: i64 = 1024;
+/// A pass that took so many calls the other relay of the process: one signal wakes one of them.
+const PLENTY: usize = 256;
 /// Bulk events have some 100 kB: this bounds the memory of a pass. A single larger event passes alone.
 const BYTES_MAX: i64 = 8 * 1024 * 1024;
 /// The gauge stops counting here: counting millions every few seconds would add to the trouble it reports.
@@ -151,16 +161,30 @@ impl Work {
 
     /// Relays until the process stops, or something fails.
     async fn relay(&mut self, backoff: &mut Backoff) -> Result<(), RelayError> {
-        let publisher = Publisher::open(self.broker.connect("relay").await?).await?;
+        let one = Publisher::open(self.broker.connect("relay").await?).await?;
         self.producer
-            .declare(publisher.channel())
+            .declare(one.channel())
             .await
             .map_err(BrokerError::from)?;
+        let other = Publisher::open(self.broker.connect("relay").await?).await?;
         self.latch.release();
+        let passed = AtomicBool::new(false);
+        let ended = tokio::try_join!(self.passes(&one, &passed), self.passes(&other, &passed));
+        if passed.into_inner() {
+            backoff.reset();
+        }
+        ended.map(|_| ())
+    }
+
+    /// Makes passes until the process stops, or something fails.
+    async fn passes(&self, publisher: &Publisher, passed: &AtomicBool) -> Result<(), RelayError> {
         loop {
             let stopping = self.stopping.is_cancelled();
-            let published = self.pass(&publisher).await?;
-            backoff.reset();
+            let published = self.pass(publisher).await?;
+            passed.store(true, Ordering::Relaxed);
+            if published >= PLENTY {
+                self.wake.notify_one();
+            }
             // The pass that saw the signal was the last: it flushed what the server's last answers appended.
             if stopping {
                 return Ok(());
@@ -202,7 +226,7 @@ impl Work {
     /// Publishes rows and returns the keys of those that were confirmed.
     async fn publish(&self, publisher: &Publisher, rows: &[Row]) -> (Vec<i16>, Vec<i64>) {
         let messages: Vec<Outgoing<'_>> = rows.iter().map(|row| self.outgoing(row)).collect();
-        let fates = publisher.publish(&messages).await;
+        let fates = publisher.publish(messages).await;
         let mut confirmed = (
             Vec::with_capacity(rows.len()),
             Vec::with_capacity(rows.len()),
@@ -292,7 +316,7 @@ async fn claim(tx: &mut PgConnection, lanes: &[i16]) -> Result<Vec<Row>, sqlx::E
            FROM (
              SELECT
                row.*,
-               sum(octet_length(row.body)) OVER (ORDER BY row.sequence) - octet_length(row.body) AS bytes_before
+               sum(octet_length(row.body)) OVER (ORDER BY row.sequence ROWS UNBOUNDED PRECEDING) - octet_length(row.body) AS bytes_before
              FROM unnest($1::smallint[]) AS held (lane)
              CROSS JOIN LATERAL (
                SELECT outbox.*

@@ -53,11 +53,15 @@ pub async fn mark_changed(
 ) -> Result<(), sqlx::Error> {
     let (account_ids, change_times): (Vec<Uuid>, Vec<OffsetDateTime>) =
         changes.iter().copied().unzip();
+    // OFFSET 0 keeps the participations to those of the changes. Of a batch that was just awarded the statistics know
+    // nothing, and the newest decisions on all its participants would be looked up.
     sqlx::query!(
         "INSERT INTO rechecks (participation_id, mark_id, next_attempt_time)
          SELECT p.participation_id, $4, $5
          FROM unnest($2::uuid[], $3::timestamptz[]) AS change (account_id, change_time)
-         JOIN participations AS p ON p.batch_id = $1 AND p.account_id = change.account_id
+         CROSS JOIN LATERAL (SELECT participation_id, application_id, state FROM participations
+                             WHERE account_id = change.account_id AND batch_id = $1
+                             OFFSET 0) AS p
          CROSS JOIN LATERAL (SELECT facts_change_time FROM decisions
                              WHERE application_id = p.application_id
                              ORDER BY stage DESC
