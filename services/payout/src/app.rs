@@ -18,6 +18,7 @@ use crate::{
 
 pub mod ledger;
 
+pub mod traces;
 pub mod treasury;
 
 pub mod freezes;

@@ -3,6 +3,8 @@
 pub mod chart;
 pub mod ledger;
 
+pub mod fiscal_year;
+pub mod trace;
 pub mod treasury;
 
 pub mod award;

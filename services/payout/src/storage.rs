@@ -6,11 +6,13 @@ use chassis::money::{Currency, Money};
 
 pub mod disbursement_batches;
 pub mod disbursements;
+pub mod fiscal_years;
 pub mod funds_holds;
 pub mod ledger;
 pub mod participation_funds;
 pub mod payee_accounts;
 pub mod statements;
+pub mod traces;
 pub mod treasury;
 
 /// The migrations of this build.

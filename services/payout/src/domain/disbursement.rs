@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     chart::{self, AccountKind},
-    ledger::{AccountId, Code, Leg, Transfer},
+    ledger::{AccountId, Code, Leg, Transfer, TransferId},
     rail::FailureReason,
 };
 
@@ -224,6 +224,15 @@ impl Disbursement {
             self.of_batch(AccountKind::RailInFlight),
             self.of_batch(AccountKind::Returned),
         )
+    }
+
+    /// Returns the ids of all transfers that a payment with so many orders may have had after it was put in flight; most of
+    /// them were never booked.
+    pub fn transfers_after_sending(id: Uuid, attempts: i32) -> impl Iterator<Item = TransferId> {
+        (1..=attempts).flat_map(move |attempt| {
+            ["settle", "fail", "reverse", "cancel"]
+                .map(|step| chart::transfer_id(id, &format!("{step}-{attempt}")))
+        })
     }
 
     fn commitment(&self) -> AccountId {

@@ -27,6 +27,7 @@ use crate::{
 mod answers;
 mod ledger;
 mod reconciliations;
+mod traces;
 
 pub(super) use answers::{fund_trace, timestamp, transfer_result};
 pub(super) use ledger::{
@@ -34,6 +35,7 @@ pub(super) use ledger::{
     list_transfers,
 };
 pub(super) use reconciliations::{import_key, list_findings, statement_header};
+pub(super) use traces::{get_fiscal_year_statement, participation_fund_trace, region_fund_trace};
 
 const APPROPRIATION_ID_BYTES_MAX: usize = 40;
 const FISCAL_YEARS: std::ops::RangeInclusive<i32> = 1_900..=9_999;

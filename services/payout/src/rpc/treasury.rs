@@ -75,4 +75,67 @@ impl TreasuryService for Rpc {
         let trace = self.app.trace_funds(batch).await?;
         Ok(Response::new(convert::fund_trace(batch, &trace)))
     }
+
+    async fn trace_region_funds(
+        &self,
+        request: Request<pb::TraceRegionFundsRequest>,
+    ) -> Result<Response<pb::TraceRegionFundsResponse>, Status> {
+        let request = request.into_inner();
+        convert::batch(&request.batch)?;
+        let filter = pb::TraceRegionFundsRequest {
+            batch: request.batch,
+            ..Default::default()
+        };
+        let page = PageRequest::parse(request.page_size, &request.page_token, &filter)?;
+        let (traces, next_page_token) = self.app.trace_region_funds(&filter.batch, page).await?;
+        Ok(Response::new(pb::TraceRegionFundsResponse {
+            regions: traces
+                .regions
+                .into_iter()
+                .map(|(region, is_withheld)| {
+                    convert::region_fund_trace(region, is_withheld, traces.currency)
+                })
+                .collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn trace_participation_funds(
+        &self,
+        request: Request<pb::TraceParticipationFundsRequest>,
+    ) -> Result<Response<pb::ParticipationFundTrace>, Status> {
+        let name = &request.get_ref().name;
+        let id =
+            names::parse_uuid(name, "participations").ok_or_else(|| Refusal::not_found(name))?;
+        let filter = pb::TraceParticipationFundsRequest {
+            name: name.clone(),
+            ..Default::default()
+        };
+        let page = PageRequest::parse(
+            request.get_ref().page_size,
+            &request.get_ref().page_token,
+            &filter,
+        )?;
+        let (trace, movements, next_page_token) =
+            self.app.trace_participation_funds(id, page).await?;
+        Principal::of(&request)?.authorize(trace.account_id)?;
+        Ok(Response::new(convert::participation_fund_trace(
+            trace,
+            movements,
+            next_page_token,
+        )))
+    }
+
+    async fn get_fiscal_year_statement(
+        &self,
+        request: Request<pb::GetFiscalYearStatementRequest>,
+    ) -> Result<Response<pb::FiscalYearStatement>, Status> {
+        let (year, currency) = convert::get_fiscal_year_statement(request.get_ref())?;
+        Ok(Response::new(
+            self.app
+                .get_fiscal_year_statement(year, currency)
+                .await?
+                .into(),
+        ))
+    }
 }

@@ -10,6 +10,7 @@ use sqlx::PgPool;
 
 use crate::{
     bank::Fault,
+    traces::assert_traces_agree,
     words::{awarded, batch_request, hold_request, new_reallocation, revoked},
     world::{AWARD, BATCH, Participation, World},
 };
@@ -82,7 +83,11 @@ async fn take(world: &World, known: &mut Known, step: Step) {
         Step::Allot(amount) => world.allot("dipa-2026", BATCH, amount).await,
         Step::Award(count) => {
             let people: Vec<Participation> = (0..count).map(|_| Participation::new()).collect();
-            if world.deliver(&awarded(BATCH, &people)).await.is_ok() {
+            let mut message = awarded(BATCH, &people);
+            for (award, region) in message.awards.iter_mut().zip(["31", "32", "33"]) {
+                award.region = region.to_owned();
+            }
+            if world.deliver(&message).await.is_ok() {
                 known.people.extend(people);
             }
         }
@@ -179,6 +184,7 @@ async fn money_is_all_there(db: PgPool, seed: u8) {
         world.trace(OTHER_BATCH).await;
     }
 
+    assert_traces_agree(&world, BATCH, &known.people).await;
     world.assert_sound().await;
     let settled = world.trace(BATCH).await.paid_count;
     // Whoever has a settled payment was credited; what is in doubt may have been.

@@ -27,6 +27,7 @@ mod returns;
 )]
 #[path = "../../../../tests/src/statements.rs"]
 mod statements;
+mod traces;
 mod transfers;
 mod treasury;
 mod violations;

@@ -45,6 +45,16 @@ pub(crate) fn fund_trace(batch: &str, trace: &FundTrace) -> pb::FundTrace {
     }
 }
 
+pub(super) fn transfer_kind(kind: TransferKind) -> pb::transfer::Kind {
+    match kind {
+        TransferKind::Posted => pb::transfer::Kind::Posted,
+        TransferKind::Pending => pb::transfer::Kind::Pending,
+        TransferKind::PostPending => pb::transfer::Kind::PostPending,
+        TransferKind::VoidPending => pb::transfer::Kind::VoidPending,
+        TransferKind::ExpirePending => pb::transfer::Kind::ExpirePending,
+    }
+}
+
 /// Returns the state that a list is asked for; `None` for one that no payment is in.
 pub(super) fn state_of(state: pb::disbursement::State) -> Option<DisbursementState> {
     match state {
@@ -216,19 +226,12 @@ impl From<TransferRow> for pb::Transfer {
     fn from(row: TransferRow) -> pb::Transfer {
         let booked = row.booked;
         let currency = booked.leg.amount.currency();
-        let kind = match booked.kind {
-            TransferKind::Posted => pb::transfer::Kind::Posted,
-            TransferKind::Pending => pb::transfer::Kind::Pending,
-            TransferKind::PostPending => pb::transfer::Kind::PostPending,
-            TransferKind::VoidPending => pb::transfer::Kind::VoidPending,
-            TransferKind::ExpirePending => pb::transfer::Kind::ExpirePending,
-        };
         pb::Transfer {
             name: names::format("transfers", booked.id.0),
             debit_account: names::format("ledgerAccounts", booked.leg.debit.0),
             credit_account: names::format("ledgerAccounts", booked.leg.credit.0),
             amount: Some(booked.leg.amount.to_proto()),
-            kind: kind.into(),
+            kind: transfer_kind(booked.kind).into(),
             pending_transfer: booked
                 .pending_id
                 .map(|id| names::format("transfers", id.0))

@@ -173,6 +173,42 @@ pub async fn list_accounts(
     rows.into_iter().map(AccountRow::try_from).collect()
 }
 
+/// A row of `ledger_transfers`.
+pub(in crate::storage) struct StoredTransfer {
+    pub id: Uuid,
+    pub kind: String,
+    pub debit_account_id: Uuid,
+    pub credit_account_id: Uuid,
+    pub amount_minor: i64,
+    pub currency: String,
+    pub rest_minor: Option<i64>,
+    pub timeout_seconds: Option<i32>,
+    pub pending_id: Option<Uuid>,
+    pub code: String,
+    pub create_time: OffsetDateTime,
+}
+
+impl TryFrom<StoredTransfer> for Booked {
+    type Error = sqlx::Error;
+
+    fn try_from(row: StoredTransfer) -> Result<Booked, sqlx::Error> {
+        Ok(Booked {
+            id: TransferId(row.id),
+            kind: known(TransferKind::parse(&row.kind), &row.kind)?,
+            leg: Leg {
+                debit: AccountId(row.debit_account_id),
+                credit: AccountId(row.credit_account_id),
+                amount: money(row.amount_minor, &row.currency)?,
+            },
+            rest_minor: row.rest_minor.unwrap_or(0),
+            timeout_seconds: row.timeout_seconds,
+            pending_id: row.pending_id.map(TransferId),
+            code: known(Code::parse(&row.code), &row.code)?,
+            create_time: row.create_time,
+        })
+    }
+}
+
 /// A booked transfer with its place in the order of bookings.
 #[derive(Clone, Copy, Debug)]
 pub struct TransferRow {
@@ -232,20 +268,20 @@ pub async fn list_transfers(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let booked = Booked {
-                id: TransferId(row.id),
-                kind: known(TransferKind::parse(&row.kind), &row.kind)?,
-                leg: Leg {
-                    debit: AccountId(row.debit_account_id),
-                    credit: AccountId(row.credit_account_id),
-                    amount: money(row.amount_minor, &row.currency)?,
-                },
-                rest_minor: row.rest_minor.unwrap_or(0),
+            let stored = StoredTransfer {
+                id: row.id,
+                kind: row.kind,
+                debit_account_id: row.debit_account_id,
+                credit_account_id: row.credit_account_id,
+                amount_minor: row.amount_minor,
+                currency: row.currency,
+                rest_minor: row.rest_minor,
                 timeout_seconds: row.timeout_seconds,
-                pending_id: row.pending_id.map(TransferId),
-                code: known(Code::parse(&row.code), &row.code)?,
+                pending_id: row.pending_id,
+                code: row.code,
                 create_time: row.create_time,
             };
+            let booked = stored.try_into()?;
             balance += TransferRow::moved(&booked, account_id);
             Ok(TransferRow {
                 booked,

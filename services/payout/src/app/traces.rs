@@ -1,0 +1,101 @@
+//! Where public money is: by region, by participation, and by fiscal year.
+
+use chassis::{money::Currency, names, paging::PageRequest};
+use uuid::Uuid;
+
+use super::App;
+use crate::{
+    domain::{
+        chart::{self, AccountKind},
+        disbursement::Disbursement,
+        fiscal_year::{FiscalYear, FiscalYearStatement},
+        ledger::TransferId,
+        trace::{ParticipationTrace, RegionTraces, withhold},
+    },
+    error::Error,
+    storage::{self, traces::MovementRow},
+};
+
+impl App {
+    /// Tells where the money of a batch's participations is, by region. Which regions are withheld follows from all of them,
+    /// whatever the page.
+    pub async fn trace_region_funds(
+        &self,
+        batch: &str,
+        page: PageRequest<String>,
+    ) -> Result<(RegionTraces, String), Error> {
+        let mut connection = self.db.acquire().await?;
+        let currency = storage::treasury::find_currency(&mut connection, batch).await?;
+        let currency = currency.ok_or_else(|| Error::NotFound(batch.to_owned()))?;
+        let regions = storage::traces::by_region(&mut connection, batch, currency).await?;
+        let withheld = withhold(&regions);
+        let is_after = |region: &str| page.after.as_deref().is_none_or(|after| region > after);
+        let rows = regions
+            .into_iter()
+            .zip(withheld)
+            .filter(|(region, _)| is_after(&region.region))
+            .collect();
+        let (regions, next_page_token) = page.finish(rows, |(last, _)| last.region.clone());
+        Ok((RegionTraces { currency, regions }, next_page_token))
+    }
+
+    /// Tells where a participation's money is and how it came there.
+    pub async fn trace_participation_funds(
+        &self,
+        participation_id: Uuid,
+        page: PageRequest<i64>,
+    ) -> Result<(ParticipationTrace, Vec<MovementRow>, String), Error> {
+        let mut tx = self.begin_reading().await?;
+        let row = storage::participation_funds::find(&mut tx, participation_id).await?;
+        let row =
+            row.ok_or_else(|| Error::NotFound(names::format("participations", participation_id)))?;
+        let accounts = [
+            AccountKind::TrainingBalance,
+            AccountKind::IncentiveCommitment,
+        ]
+        .map(|kind| chart::own_id(kind, participation_id));
+        let payments = storage::traces::find_payments(&mut tx, participation_id).await?;
+        let transfers: Vec<TransferId> = payments
+            .into_iter()
+            .flat_map(|(id, attempts)| Disbursement::transfers_after_sending(id, attempts))
+            .collect();
+        let sums = storage::traces::sum_movements(&mut tx, &accounts, &transfers).await?;
+        let rows = storage::traces::list_movements(
+            &mut tx,
+            &accounts,
+            &transfers,
+            page.after,
+            page.limit(),
+        )
+        .await?;
+        let (movements, next_page_token) = page.finish(rows, |last| last.sequence);
+        let trace = ParticipationTrace {
+            participation_id,
+            account_id: row.account_id,
+            batch: row.funds.batch,
+            currency: row.funds.zero.currency(),
+            sums,
+        };
+        Ok((trace, movements, next_page_token))
+    }
+
+    /// Makes the statement of a fiscal year.
+    pub async fn get_fiscal_year_statement(
+        &self,
+        year: FiscalYear,
+        currency: Currency,
+    ) -> Result<FiscalYearStatement, Error> {
+        let mut tx = self.begin_reading().await?;
+        let reading = storage::fiscal_years::read(&mut tx, &year, currency).await?;
+        Ok(FiscalYearStatement::new(year, currency, &reading))
+    }
+
+    /// Begins a transaction whose statements all see the same moment.
+    async fn begin_reading(
+        &self,
+    ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+        self.db
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await
+    }
+}

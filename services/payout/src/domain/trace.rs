@@ -1,0 +1,287 @@
+//! Where money is, by region and by participation; and which regions are withheld from the public.
+
+use chassis::money::Currency;
+use uuid::Uuid;
+
+use super::chart::AccountKind;
+
+/// The fewest that a published count may say, but for none at all.
+const PUBLISHED_MIN: i64 = 10;
+/// The fewest regions that may be withheld together: one alone would follow from the totals.
+const WITHHELD_MIN: usize = 2;
+
+/// Where money is, in minor units. Always: allotted = spent + incentives + returned + outstanding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TraceSums {
+    /// What was given.
+    pub allotted: i64,
+    /// Owed or paid to providers.
+    pub spent: i64,
+    /// Arrived with persons.
+    pub incentives: i64,
+    /// Went back to the treasury.
+    pub returned: i64,
+    /// In balances, in commitments, on hold, or in flight.
+    pub outstanding: i64,
+}
+
+/// Where the money of a batch's participations of a region is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionTrace {
+    /// The region's code.
+    pub region: String,
+    /// The sums.
+    pub sums: TraceSums,
+    /// Participations that were funded.
+    pub funded_count: i64,
+    /// Participations whose money went back.
+    pub returned_count: i64,
+    /// Payments that arrived.
+    pub paid_count: i64,
+}
+
+/// The regions of a batch, by their codes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionTraces {
+    /// The batch's currency.
+    pub currency: Currency,
+    /// Each region, and whether it is withheld.
+    pub regions: Vec<(RegionTrace, bool)>,
+}
+
+impl RegionTrace {
+    /// The counts of people that a published region tells, or lets others work out.
+    fn counts(&self) -> [i64; 4] {
+        [
+            self.funded_count,
+            self.returned_count,
+            self.funded_count - self.returned_count,
+            self.paid_count,
+        ]
+    }
+}
+
+/// Decides which regions are withheld: those that tell of a few people, and, while the totals without the published regions
+/// would tell of one region or of a few people, the smallest of the others.
+pub fn withhold(regions: &[RegionTrace]) -> Vec<bool> {
+    let mut withheld: Vec<bool> = regions
+        .iter()
+        .map(|region| region.counts().into_iter().any(is_few))
+        .collect();
+    let mut others: Vec<usize> = (0..regions.len()).filter(|i| !withheld[*i]).collect();
+    others.sort_by_key(|i| (regions[*i].funded_count, &regions[*i].region));
+    for next in others {
+        if is_safe(regions, &withheld) {
+            break;
+        }
+        withheld[next] = true;
+    }
+    withheld
+}
+
+fn is_few(count: i64) -> bool {
+    (1..PUBLISHED_MIN).contains(&count)
+}
+
+/// Says whether what is withheld cannot be told apart by taking the published regions off the totals.
+fn is_safe(regions: &[RegionTrace], withheld: &[bool]) -> bool {
+    let group: Vec<&RegionTrace> = regions
+        .iter()
+        .zip(withheld)
+        .filter_map(|(region, withheld)| withheld.then_some(region))
+        .collect();
+    if group.is_empty() {
+        return true;
+    }
+    let mut sums = [0; 4];
+    for region in &group {
+        for (sum, count) in sums.iter_mut().zip(region.counts()) {
+            *sum += count;
+        }
+    }
+    group.len() >= WITHHELD_MIN && !sums.into_iter().any(is_few)
+}
+
+/// A participation's money.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParticipationTrace {
+    /// The participation.
+    pub participation_id: Uuid,
+    /// The person's account.
+    pub account_id: Uuid,
+    /// The batch.
+    pub batch: String,
+    /// The batch's currency.
+    pub currency: Currency,
+    /// The sums of all its transfers.
+    pub sums: TraceSums,
+}
+
+impl TraceSums {
+    /// Adds posted transfers of a participation's money between accounts of two kinds. What is outstanding is counted by
+    /// itself and never as the rest.
+    pub fn add(&mut self, source: AccountKind, target: AccountKind, minor: i64) {
+        match source {
+            AccountKind::BatchBudget => self.allotted += minor,
+            AccountKind::Paid => self.incentives -= minor,
+            kind if is_outstanding(kind) => self.outstanding -= minor,
+            _ => {}
+        }
+        match target {
+            AccountKind::ProviderPayable => self.spent += minor,
+            AccountKind::Paid => self.incentives += minor,
+            AccountKind::Returned => self.returned += minor,
+            kind if is_outstanding(kind) => self.outstanding += minor,
+            _ => {}
+        }
+    }
+}
+
+fn is_outstanding(kind: AccountKind) -> bool {
+    matches!(
+        kind,
+        AccountKind::TrainingBalance | AccountKind::IncentiveCommitment | AccountKind::RailInFlight
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn region(code: &str, funded: i64, returned: i64, paid: i64) -> RegionTrace {
+        RegionTrace {
+            region: code.to_owned(),
+            sums: TraceSums::default(),
+            funded_count: funded,
+            returned_count: returned,
+            paid_count: paid,
+        }
+    }
+
+    #[test]
+    fn large_regions_are_published() {
+        let regions = [region("31", 10, 0, 0), region("32", 900, 900, 10)];
+
+        assert_eq!(withhold(&regions), [false, false]);
+    }
+
+    #[test]
+    fn one_small_region_takes_the_smallest_other_with_it() {
+        let regions = [
+            region("31", 9, 0, 0),
+            region("32", 40, 0, 0),
+            region("33", 30, 0, 0),
+            region("34", 30, 0, 0),
+        ];
+
+        assert_eq!(withhold(&regions), [true, false, true, false]);
+    }
+
+    #[test]
+    fn two_small_regions_stay_alone_once_they_are_ten() {
+        let few = [
+            region("31", 4, 0, 0),
+            region("32", 5, 0, 0),
+            region("33", 30, 0, 0),
+        ];
+        let enough = [
+            region("31", 4, 0, 0),
+            region("32", 6, 0, 0),
+            region("33", 30, 0, 0),
+        ];
+
+        assert_eq!(withhold(&few), [true, true, true]);
+        assert_eq!(withhold(&enough), [true, true, false]);
+    }
+
+    #[test]
+    fn a_few_returns_payments_or_stayers_withhold_a_large_region() {
+        let others = [region("50", 99, 20, 20), region("51", 98, 20, 20)];
+        for small in [
+            region("31", 100, 3, 20),
+            region("31", 100, 97, 20),
+            region("31", 100, 20, 3),
+        ] {
+            let regions = [small, others[0].clone(), others[1].clone()];
+            assert_eq!(withhold(&regions), [true, false, true]);
+        }
+    }
+
+    #[test]
+    fn a_batch_of_one_small_region_publishes_nothing() {
+        assert_eq!(withhold(&[region("31", 3, 0, 0)]), [true]);
+        assert!(withhold(&[]).is_empty());
+    }
+
+    fn a_region() -> impl Strategy<Value = (i64, i64, i64)> {
+        let count = prop_oneof![3 => 1..12_i64, 1 => 10..2_000_i64];
+        count.prop_flat_map(|funded| {
+            let returned = prop_oneof![2 => Just(0), 1 => Just(funded), 2 => 0..=funded];
+            (Just(funded), returned, prop_oneof![Just(0), 0..=2 * funded])
+        })
+    }
+
+    proptest! {
+        /// Taking the published regions off the batch's totals leaves no count of 1 to 9, and no region alone; only a
+        /// batch that publishes no region at all may be smaller.
+        #[test]
+        fn no_few_people_follow_from_what_is_published(cells in prop::collection::vec(a_region(), 0..40)) {
+            let regions: Vec<RegionTrace> = cells
+                .iter()
+                .enumerate()
+                .map(|(i, (funded, returned, paid))| region(&format!("{i:02}"), *funded, *returned, *paid))
+                .collect();
+
+            let withheld = withhold(&regions);
+
+            for (region, withheld) in regions.iter().zip(&withheld) {
+                prop_assert!(*withheld || !region.counts().into_iter().any(is_few));
+            }
+            let hidden = withheld.iter().filter(|it| **it).count();
+            if hidden > 0 && hidden < regions.len() {
+                prop_assert!(hidden >= 2);
+                for count in 0..4 {
+                    let total: i64 = regions.iter().map(|region| region.counts()[count]).sum();
+                    let published: i64 = regions
+                        .iter()
+                        .zip(&withheld)
+                        .filter(|(_, withheld)| !**withheld)
+                        .map(|(region, _)| region.counts()[count])
+                        .sum();
+                    prop_assert!(!is_few(total - published));
+                }
+            }
+            prop_assert_eq!(withhold(&regions), withheld);
+        }
+    }
+
+    #[test]
+    fn a_participation_s_movements_add_up() {
+        use AccountKind as Kind;
+        let mut sums = TraceSums::default();
+        for (source, target, minor) in [
+            (Kind::BatchBudget, Kind::TrainingBalance, 350),
+            (Kind::BatchBudget, Kind::IncentiveCommitment, 70),
+            (Kind::TrainingBalance, Kind::ProviderPayable, 100),
+            (Kind::IncentiveCommitment, Kind::RailInFlight, 60),
+            (Kind::RailInFlight, Kind::Paid, 60),
+            (Kind::Paid, Kind::IncentiveCommitment, 60),
+            (Kind::TrainingBalance, Kind::Returned, 200),
+        ] {
+            sums.add(source, target, minor);
+        }
+
+        assert_eq!(
+            sums,
+            TraceSums {
+                allotted: 420,
+                spent: 100,
+                incentives: 0,
+                returned: 200,
+                outstanding: 120,
+            }
+        );
+    }
+}
