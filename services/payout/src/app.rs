@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod traces;
 pub mod treasury;
 
+pub mod clawbacks;
 pub mod freezes;
 pub mod funding;
 pub mod holds;

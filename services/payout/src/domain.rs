@@ -8,6 +8,7 @@ pub mod trace;
 pub mod treasury;
 
 pub mod award;
+pub mod clawback;
 pub mod hold;
 
 pub mod disbursement;

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        disbursement::BatchRefusal, hold::HoldRefusal, ledger::TransferRefusal, payee::LinkRefusal,
-        statement::Faults, treasury::TreasuryRefusal,
+        clawback::ClawbackRefusal, disbursement::BatchRefusal, hold::HoldRefusal,
+        ledger::TransferRefusal, payee::LinkRefusal, statement::Faults, treasury::TreasuryRefusal,
     },
     rail::Outage,
     vault::SealError,
@@ -34,6 +34,9 @@ pub enum Error {
     /// Public money does not move.
     #[error("move public money")]
     Treasury(#[source] TreasuryRefusal),
+    /// A claim against a person is not made, repaid or written off.
+    #[error("claim money back")]
+    Clawback(#[source] ClawbackRefusal),
     /// A hold is not made or ended.
     #[error("make or end a hold")]
     Hold(#[source] HoldRefusal),
@@ -92,6 +95,7 @@ impl From<Error> for Refusal {
         match error {
             Error::NotFound(name) => Refusal::not_found(name),
             Error::Treasury(refusal) => treasury(refusal),
+            Error::Clawback(refusal) => clawback(refusal),
             Error::Hold(refusal) => hold(refusal),
             Error::Link(refusal) => link(refusal),
             Error::Batch(refusal) => batch(refusal),
@@ -146,6 +150,55 @@ fn treasury(refusal: TreasuryRefusal) -> Refusal {
         TreasuryRefusal::CurrencyMismatched { currency_code } => {
             currency_mismatched(text, currency_code)
         }
+    }
+}
+
+fn clawback(refusal: ClawbackRefusal) -> Refusal {
+    let text = refusal.to_string();
+    let of = |code, reason, participation_id| {
+        let name = names::format("participations", participation_id);
+        own(code, reason, text.clone()).with("participation", name)
+    };
+    match refusal {
+        ClawbackRefusal::Exists { participation_id } => of(
+            Code::AlreadyExists,
+            ErrorReason::ClawbackExists,
+            participation_id,
+        ),
+        ClawbackRefusal::FundsOutstanding { participation_id } => of(
+            Code::FailedPrecondition,
+            ErrorReason::FundsOutstanding,
+            participation_id,
+        ),
+        ClawbackRefusal::NothingSpent { participation_id } => of(
+            Code::FailedPrecondition,
+            ErrorReason::NothingSpent,
+            participation_id,
+        ),
+        ClawbackRefusal::RepaymentExcessive { outstanding } => own(
+            Code::FailedPrecondition,
+            ErrorReason::RepaymentExcessive,
+            text,
+        )
+        .with("outstanding", outstanding.to_string()),
+        ClawbackRefusal::ReceiptRecorded { receipt } => {
+            own(Code::AlreadyExists, ErrorReason::ReceiptRecorded, text).with("receipt", receipt)
+        }
+        ClawbackRefusal::Ended { state } => {
+            own(Code::FailedPrecondition, ErrorReason::ClawbackEnded, text)
+                .with("state", state.as_str())
+        }
+        ClawbackRefusal::WriteOffNotRequested => own(
+            Code::FailedPrecondition,
+            ErrorReason::WriteOffNotRequested,
+            text,
+        ),
+        ClawbackRefusal::ApproverIsRequester { requester } => own(
+            Code::PermissionDenied,
+            ErrorReason::ApproverIsRequester,
+            text,
+        )
+        .with("requester", requester),
     }
 }
 

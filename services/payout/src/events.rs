@@ -36,6 +36,14 @@ pub const PRODUCER: Producer = Producer {
             consumers: &[],
         },
         Route {
+            r#type: "bekal.payout.v1.ClawbackOpened",
+            consumers: &[],
+        },
+        Route {
+            r#type: "bekal.payout.v1.ClawbackRepaid",
+            consumers: &[],
+        },
+        Route {
             r#type: "bekal.payout.v1.DisbursementSettled",
             consumers: &[],
         },
@@ -329,6 +337,32 @@ impl From<&Reallocation> for pb::FundsReallocated {
             source_batch: reallocation.source_batch.clone(),
             target_batch: reallocation.target_batch.clone(),
             amount: Some(reallocation.amount.to_proto()),
+        }
+    }
+}
+
+impl From<event::ClawbackOpened<'_>> for pb::ClawbackOpened {
+    fn from(opened: event::ClawbackOpened<'_>) -> pb::ClawbackOpened {
+        let clawback = opened.clawback;
+        let amount = Money::new(clawback.amount.sum(), clawback.currency);
+        pb::ClawbackOpened {
+            clawback: names::format("clawbacks", clawback.id),
+            participation: names::format("participations", clawback.participation_id),
+            amount: Some(amount.to_proto()),
+            due_time: Some(timestamp(clawback.due_time)),
+        }
+    }
+}
+
+impl From<event::ClawbackRepaid<'_>> for pb::ClawbackRepaid {
+    fn from(repaid: event::ClawbackRepaid<'_>) -> pb::ClawbackRepaid {
+        let clawback = repaid.clawback;
+        pb::ClawbackRepaid {
+            clawback: names::format("clawbacks", clawback.id),
+            participation: names::format("participations", clawback.participation_id),
+            batch: clawback.batch.clone(),
+            amount: Some(repaid.amount.to_proto()),
+            outstanding: Some(repaid.outstanding.to_proto()),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! SQL, by table. Functions take a connection or a transaction of the caller. Rows are locked in the order of their ids;
-//! across tables in this order: statements (one import at a time), holds, payee accounts, participations' funds, disbursements, their batches, ledger
-//! accounts.
+//! across tables in this order: statements (one import at a time), holds, payee accounts, participations' funds, clawbacks, disbursements, their
+//! batches, ledger accounts.
 
 use chassis::money::{Currency, Money};
 
+pub mod clawbacks;
 pub mod disbursement_batches;
 pub mod disbursements;
 pub mod fiscal_years;

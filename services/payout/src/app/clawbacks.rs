@@ -76,8 +76,7 @@ impl App {
                 }
                 Some(_) | None => error.into(),
             })?;
-        let accounts =
-            ClawbackAccounts::of(participation_id, &clawback.batch, clawback.currency);
+        let accounts = ClawbackAccounts::of(participation_id, &clawback.batch, clawback.currency);
         storage::ledger::insert_accounts(&mut tx, &accounts.all()).await?;
         apply_all(&mut tx, &accounts.claim(clawback.id, amount), now).await?;
 
@@ -124,8 +123,11 @@ impl App {
                 Some(_) | None => error.into(),
             })?;
 
-        let accounts =
-            ClawbackAccounts::of(clawback.participation_id, &clawback.batch, clawback.currency);
+        let accounts = ClawbackAccounts::of(
+            clawback.participation_id,
+            &clawback.batch,
+            clawback.currency,
+        );
         let ids = accounts.all().into_iter().map(|account| account.id);
         let mut book = open_book(&mut tx, ids.collect()).await?;
         let owed = Shares {
@@ -215,8 +217,11 @@ impl App {
                 }
                 Some(_) | None => error.into(),
             })?;
-        let accounts =
-            ClawbackAccounts::of(clawback.participation_id, &clawback.batch, clawback.currency);
+        let accounts = ClawbackAccounts::of(
+            clawback.participation_id,
+            &clawback.batch,
+            clawback.currency,
+        );
         let rest = owed(&mut tx, &clawback).await?;
         apply_all(&mut tx, &accounts.write_off(id, rest), now).await?;
 
@@ -250,10 +255,12 @@ impl App {
     ) -> Result<(Vec<ClawbackBalance>, String), Error> {
         let now = self.clock.now();
         let mut tx = self.begin_reading().await?;
-        let rows =
-            storage::clawbacks::list(&mut tx, filter, now, page.after, page.limit()).await?;
+        let rows = storage::clawbacks::list(&mut tx, filter, now, page.after, page.limit()).await?;
         let (clawbacks, next_page_token) = page.finish(rows, |last| last.id);
-        let ids: Vec<AccountId> = clawbacks.iter().flat_map(receivables_of).collect();
+        let ids: Vec<AccountId> = clawbacks
+            .iter()
+            .flat_map(|clawback| receivables_of(clawback.participation_id))
+            .collect();
         let sums = storage::ledger::books::find_sums(&mut tx, &ids).await?;
         let balances = clawbacks
             .into_iter()
@@ -273,14 +280,16 @@ async fn reclaimable(
     participation_id: Uuid,
     is_returned: bool,
 ) -> Result<Shares, Error> {
-    let (accounts, transfers) = super::traces::movements_of(tx, participation_id).await?;
+    let (mut accounts, transfers) = super::traces::movements_of(tx, participation_id).await?;
+    // What was repaid of an earlier claim was spent all the same: that claim is in the way of another.
+    let receivables = receivables_of(participation_id);
+    accounts.retain(|id| !receivables.contains(id));
     let sums = storage::traces::sum_movements(tx, &accounts, &transfers).await?;
     if !is_returned || sums.outstanding > 0 {
         return Err(Error::Clawback(ClawbackRefusal::FundsOutstanding {
             participation_id,
         }));
     }
-    // With a claim already it is less than what was claimed; the claim is in the way then.
     let amount = Shares {
         training: sums.spent,
         incentives: sums.incentives,
@@ -318,21 +327,21 @@ async fn with_balance(
 
 /// Returns what is owed of a claim. Its row is locked where that matters: repayments and write-offs lock it first.
 async fn owed(connection: &mut PgConnection, clawback: &Clawback) -> Result<Shares, sqlx::Error> {
-    let ids = receivables_of(clawback);
+    let ids = receivables_of(clawback.participation_id);
     let sums = storage::ledger::books::find_sums(connection, &ids).await?;
     Ok(owed_of(clawback, &sums))
 }
 
-fn receivables_of(clawback: &Clawback) -> [AccountId; 2] {
+fn receivables_of(participation_id: Uuid) -> [AccountId; 2] {
     [
         AccountKind::TrainingReceivable,
         AccountKind::IncentiveReceivable,
     ]
-    .map(|kind| chart::own_id(kind, clawback.participation_id))
+    .map(|kind| chart::own_id(kind, participation_id))
 }
 
 fn owed_of(clawback: &Clawback, sums: &[(AccountId, Sums)]) -> Shares {
-    let [training, incentives] = receivables_of(clawback).map(|wanted| {
+    let [training, incentives] = receivables_of(clawback.participation_id).map(|wanted| {
         let found = sums.iter().find(|(id, _)| *id == wanted);
         found.map_or(0, |(_, sums)| sums.available())
     });

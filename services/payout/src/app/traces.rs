@@ -1,6 +1,7 @@
 //! Where public money is: by region, by participation, and by fiscal year.
 
 use chassis::{money::Currency, names, paging::PageRequest};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::App;
@@ -9,7 +10,7 @@ use crate::{
         chart::{self, AccountKind},
         disbursement::Disbursement,
         fiscal_year::{FiscalYear, FiscalYearStatement},
-        ledger::TransferId,
+        ledger::{AccountId, TransferId},
         trace::{ParticipationTrace, RegionTraces, withhold},
     },
     error::Error,
@@ -49,16 +50,7 @@ impl App {
         let row = storage::participation_funds::find(&mut tx, participation_id).await?;
         let row =
             row.ok_or_else(|| Error::NotFound(names::format("participations", participation_id)))?;
-        let accounts = [
-            AccountKind::TrainingBalance,
-            AccountKind::IncentiveCommitment,
-        ]
-        .map(|kind| chart::own_id(kind, participation_id));
-        let payments = storage::traces::find_payments(&mut tx, participation_id).await?;
-        let transfers: Vec<TransferId> = payments
-            .into_iter()
-            .flat_map(|(id, attempts)| Disbursement::transfers_after_sending(id, attempts))
-            .collect();
+        let (accounts, transfers) = movements_of(&mut tx, participation_id).await?;
         let sums = storage::traces::sum_movements(&mut tx, &accounts, &transfers).await?;
         let rows = storage::traces::list_movements(
             &mut tx,
@@ -91,11 +83,30 @@ impl App {
     }
 
     /// Begins a transaction whose statements all see the same moment.
-    async fn begin_reading(
+    pub(super) async fn begin_reading(
         &self,
     ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
         self.db
             .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .await
     }
+}
+
+/// Names the accounts of a participation, and the transfers of its money between other accounts.
+pub(super) async fn movements_of(
+    connection: &mut PgConnection,
+    participation_id: Uuid,
+) -> Result<(Vec<AccountId>, Vec<TransferId>), sqlx::Error> {
+    let accounts = [
+        AccountKind::TrainingBalance,
+        AccountKind::IncentiveCommitment,
+        AccountKind::TrainingReceivable,
+        AccountKind::IncentiveReceivable,
+    ];
+    let accounts = accounts.map(|kind| chart::own_id(kind, participation_id));
+    let payments = storage::traces::find_payments(connection, participation_id).await?;
+    let transfers = payments
+        .into_iter()
+        .flat_map(|(id, attempts)| Disbursement::transfers_after_sending(id, attempts));
+    Ok((accounts.to_vec(), transfers.collect()))
 }

@@ -34,13 +34,22 @@ pub enum AccountKind {
     Paid,
     /// Back from a batch's participations. Its debits are what was re-allocated.
     Returned,
+    /// The other side of what a batch's wrongly enrolled persons owe for courses: its debits are what was claimed, its credits
+    /// what of that was given up.
+    TrainingClaim,
+    /// The same for incentives.
+    IncentiveClaim,
+    /// What the person of a participation owes for courses.
+    TrainingReceivable,
+    /// What the person of a participation owes of incentives.
+    IncentiveReceivable,
     /// Opened by a caller for money of its own; in no batch.
     Caller,
 }
 
 impl AccountKind {
     /// Every kind.
-    pub const ALL: [AccountKind; 10] = [
+    pub const ALL: [AccountKind; 14] = [
         AccountKind::Treasury,
         AccountKind::Appropriation,
         AccountKind::BatchBudget,
@@ -50,6 +59,10 @@ impl AccountKind {
         AccountKind::RailInFlight,
         AccountKind::Paid,
         AccountKind::Returned,
+        AccountKind::TrainingClaim,
+        AccountKind::IncentiveClaim,
+        AccountKind::TrainingReceivable,
+        AccountKind::IncentiveReceivable,
         AccountKind::Caller,
     ];
 
@@ -65,6 +78,10 @@ impl AccountKind {
             AccountKind::RailInFlight => "rail-in-flight",
             AccountKind::Paid => "paid",
             AccountKind::Returned => "returned",
+            AccountKind::TrainingClaim => "training-claim",
+            AccountKind::IncentiveClaim => "incentive-claim",
+            AccountKind::TrainingReceivable => "training-receivable",
+            AccountKind::IncentiveReceivable => "incentive-receivable",
             AccountKind::Caller => "caller",
         }
     }
@@ -92,7 +109,7 @@ pub fn appropriation(id: &str, currency: Currency) -> NewAccount {
     )
 }
 
-/// One of the accounts that a batch has one of: its budget, what is in flight, paid, or returned.
+/// One of the accounts that a batch has one of: its budget, what is in flight, paid, returned, or claimed.
 pub fn of_batch(kind: AccountKind, batch: &str, currency: Currency) -> NewAccount {
     shared(kind, batch, Some(batch), currency)
 }
@@ -125,6 +142,16 @@ pub fn incentive_commitment(participation_id: Uuid, batch: &str, currency: Curre
         batch,
         currency,
     )
+}
+
+/// One of the two accounts of what the person of a participation owes.
+pub fn receivable(
+    kind: AccountKind,
+    participation_id: Uuid,
+    batch: &str,
+    currency: Currency,
+) -> NewAccount {
+    own(kind, participation_id, batch, currency)
 }
 
 /// The id of a participation's account.

@@ -4,7 +4,10 @@ use chassis::money::Money;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{award::Award, disbursement::Disbursement, ledger::AccountId, rail::FailureReason};
+use super::{
+    award::Award, clawback::Clawback, disbursement::Disbursement, ledger::AccountId,
+    rail::FailureReason,
+};
 
 /// Participations got their money.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +27,24 @@ pub struct FundsReturned<'a> {
     pub participation_ids: &'a [Uuid],
     /// How much together.
     pub total: Money,
+}
+
+/// A person owes money.
+#[derive(Clone, Copy, Debug)]
+pub struct ClawbackOpened<'a> {
+    /// The claim.
+    pub clawback: &'a Clawback,
+}
+
+/// A person has repaid money.
+#[derive(Clone, Copy, Debug)]
+pub struct ClawbackRepaid<'a> {
+    /// The claim.
+    pub clawback: &'a Clawback,
+    /// How much.
+    pub amount: Money,
+    /// What is still owed.
+    pub outstanding: Money,
 }
 
 /// A payment arrived.

@@ -51,9 +51,9 @@ pub struct Flows {
     pub appropriated: i64,
     /// From appropriations to batches.
     pub allotted: i64,
-    /// To providers.
+    /// To providers, less what persons repaid of it.
     pub spent: i64,
-    /// Arrived with persons, less what came back from them through the rail.
+    /// Arrived with persons, less what came back from them through the rail or was repaid.
     pub incentives: i64,
     /// Back to the treasury.
     pub returned: i64,

@@ -37,9 +37,17 @@ pub struct NewAccount {
 }
 
 impl NewAccount {
-    /// Says whether the account must not be overdrawn: every one but the treasury.
-    pub fn debits_must_not_exceed_credits(&self) -> bool {
-        self.kind != AccountKind::Treasury
+    /// Returns what the account must not do: be overdrawn, but for the treasury, and for claims, which never get more than
+    /// they gave.
+    pub fn limits(&self) -> Limits {
+        let is_claim = matches!(
+            self.kind,
+            AccountKind::TrainingClaim | AccountKind::IncentiveClaim
+        );
+        Limits {
+            debits_must_not_exceed_credits: self.kind != AccountKind::Treasury && !is_claim,
+            credits_must_not_exceed_debits: is_claim,
+        }
     }
 }
 
@@ -214,6 +222,14 @@ pub enum Code {
     Return,
     /// Returned money goes to another batch.
     Reallocation,
+    /// A person owes what was spent and paid.
+    Claim,
+    /// What was spent on courses is repaid.
+    TrainingRepayment,
+    /// Incentives are repaid.
+    IncentiveRepayment,
+    /// What a person owes is given up.
+    WriteOff,
     /// A caller's, in the caller's own numbering. All transfers between accounts of callers have it, and no others.
     Caller(u16),
 }
@@ -455,7 +471,7 @@ impl Booked {
 const CALLER_CODE_PREFIX: &str = "caller-";
 
 impl Code {
-    const OF_PROGRAMME: [Code; 7] = [
+    const OF_PROGRAMME: [Code; 11] = [
         Code::Appropriation,
         Code::Allotment,
         Code::Award,
@@ -463,6 +479,10 @@ impl Code {
         Code::Incentive,
         Code::Return,
         Code::Reallocation,
+        Code::Claim,
+        Code::TrainingRepayment,
+        Code::IncentiveRepayment,
+        Code::WriteOff,
     ];
 
     /// Returns its name in the database and in the contract.
@@ -475,6 +495,10 @@ impl Code {
             Code::Incentive => Cow::Borrowed("incentive"),
             Code::Return => Cow::Borrowed("return"),
             Code::Reallocation => Cow::Borrowed("reallocation"),
+            Code::Claim => Cow::Borrowed("claim"),
+            Code::TrainingRepayment => Cow::Borrowed("training-repayment"),
+            Code::IncentiveRepayment => Cow::Borrowed("incentive-repayment"),
+            Code::WriteOff => Cow::Borrowed("write-off"),
             Code::Caller(number) => Cow::Owned(format!("{CALLER_CODE_PREFIX}{number}")),
         }
     }

@@ -65,9 +65,9 @@ pub struct FundTrace {
     pub allotted: i64,
     /// The part of it that came from other batches.
     pub received_from_batches: i64,
-    /// Owed or paid to providers.
+    /// Owed or paid to providers, less what persons repaid of it.
     pub spent: i64,
-    /// Arrived with persons.
+    /// Arrived with persons, less what they repaid.
     pub incentives: i64,
     /// Went back and is still there.
     pub returned: i64,

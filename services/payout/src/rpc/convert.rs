@@ -25,11 +25,16 @@ use crate::{
 };
 
 mod answers;
+mod clawbacks;
 mod ledger;
 mod reconciliations;
 mod traces;
 
 pub(super) use answers::{fund_trace, timestamp, transfer_result};
+pub(super) use clawbacks::{
+    approve_clawback_write_off, create_clawback, list_clawbacks, record_repayment,
+    request_clawback_write_off,
+};
 pub(super) use ledger::{
     create_ledger_accounts, create_transfers, get_ledger_account, list_ledger_accounts,
     list_transfers,

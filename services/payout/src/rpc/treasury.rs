@@ -126,6 +126,88 @@ impl TreasuryService for Rpc {
         )))
     }
 
+    async fn create_clawback(
+        &self,
+        request: Request<pb::CreateClawbackRequest>,
+    ) -> Result<Response<pb::Clawback>, Status> {
+        let (key, participation_id, reason) =
+            convert::create_clawback(Principal::of(&request)?, request.get_ref())?;
+        Ok(Response::new(
+            self.app
+                .create_clawback(key, participation_id, reason)
+                .await?,
+        ))
+    }
+
+    async fn record_repayment(
+        &self,
+        request: Request<pb::RecordRepaymentRequest>,
+    ) -> Result<Response<pb::Clawback>, Status> {
+        let (key, id, amount) =
+            convert::record_repayment(Principal::of(&request)?, request.get_ref())?;
+        let receipt = &request.get_ref().receipt;
+        Ok(Response::new(
+            self.app.record_repayment(key, id, amount, receipt).await?,
+        ))
+    }
+
+    async fn request_clawback_write_off(
+        &self,
+        request: Request<pb::RequestClawbackWriteOffRequest>,
+    ) -> Result<Response<pb::Clawback>, Status> {
+        let principal = Principal::of(&request)?;
+        let (key, id) = convert::request_clawback_write_off(principal, request.get_ref())?;
+        let reason = request.get_ref().reason.clone();
+        let requester = &principal.subject;
+        Ok(Response::new(
+            self.app
+                .request_clawback_write_off(key, requester, id, reason)
+                .await?,
+        ))
+    }
+
+    async fn approve_clawback_write_off(
+        &self,
+        request: Request<pb::ApproveClawbackWriteOffRequest>,
+    ) -> Result<Response<pb::Clawback>, Status> {
+        let principal = Principal::of(&request)?;
+        let (key, id) = convert::approve_clawback_write_off(principal, request.get_ref())?;
+        let approver = &principal.subject;
+        Ok(Response::new(
+            self.app
+                .approve_clawback_write_off(key, approver, id)
+                .await?,
+        ))
+    }
+
+    async fn get_clawback(
+        &self,
+        request: Request<pb::GetClawbackRequest>,
+    ) -> Result<Response<pb::Clawback>, Status> {
+        let name = &request.get_ref().name;
+        let id = names::parse_uuid(name, "clawbacks").ok_or_else(|| Refusal::not_found(name))?;
+        let balance = self.app.get_clawback(id).await?;
+        Principal::of(&request)?.authorize(balance.clawback.account_id)?;
+        Ok(Response::new(balance.into()))
+    }
+
+    async fn list_clawbacks(
+        &self,
+        request: Request<pb::ListClawbacksRequest>,
+    ) -> Result<Response<pb::ListClawbacksResponse>, Status> {
+        let (bound, filter) = convert::list_clawbacks(request.get_ref())?;
+        let page = PageRequest::parse(
+            request.get_ref().page_size,
+            &request.get_ref().page_token,
+            &bound,
+        )?;
+        let (clawbacks, next_page_token) = self.app.list_clawbacks(&filter, page).await?;
+        Ok(Response::new(pb::ListClawbacksResponse {
+            clawbacks: clawbacks.into_iter().map(pb::Clawback::from).collect(),
+            next_page_token,
+        }))
+    }
+
     async fn get_fiscal_year_statement(
         &self,
         request: Request<pb::GetFiscalYearStatementRequest>,

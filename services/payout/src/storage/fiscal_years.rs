@@ -25,9 +25,12 @@ pub async fn read(
            SELECT CASE WHEN create_time < $2 THEN 'before' WHEN create_time < $3 THEN 'within' ELSE 'after' END AS "period!",
                   coalesce(sum(amount_minor) FILTER (WHERE code = 'appropriation'), 0)::bigint AS "appropriated!",
                   coalesce(sum(amount_minor) FILTER (WHERE code = 'allotment'), 0)::bigint AS "allotted!",
-                  coalesce(sum(amount_minor) FILTER (WHERE code = 'purchase'), 0)::bigint AS "spent!",
+                  (coalesce(sum(amount_minor) FILTER (WHERE code = 'purchase'), 0)
+                      - coalesce(sum(amount_minor) FILTER (WHERE code = 'training-repayment'), 0))::bigint AS "spent!",
                   (coalesce(sum(amount_minor) FILTER (WHERE credit.kind = 'paid'), 0)
-                      - coalesce(sum(amount_minor) FILTER (WHERE debit.kind = 'paid'), 0))::bigint AS "incentives!",
+                      - coalesce(sum(amount_minor) FILTER (
+                          WHERE debit.kind = 'paid' OR code = 'incentive-repayment'
+                      ), 0))::bigint AS "incentives!",
                   coalesce(sum(amount_minor) FILTER (WHERE credit.kind = 'returned'), 0)::bigint AS "returned!",
                   coalesce(sum(amount_minor) FILTER (WHERE code = 'reallocation'), 0)::bigint AS "reallocated!"
            FROM ledger_transfers AS transfers

@@ -39,16 +39,22 @@ pub async fn insert_accounts(
         .iter()
         .map(|account| account.currency.code())
         .collect();
-    let flags: Vec<bool> = accounts
+    let limits: Vec<Limits> = accounts.iter().map(NewAccount::limits).collect();
+    let no_overdraft: Vec<bool> = limits
         .iter()
-        .map(NewAccount::debits_must_not_exceed_credits)
+        .map(|limits| limits.debits_must_not_exceed_credits)
+        .collect();
+    let no_excess: Vec<bool> = limits
+        .iter()
+        .map(|limits| limits.credits_must_not_exceed_debits)
         .collect();
     // In the order of the ids: two transactions that add the same ones wait for each other and never deadlock.
     sqlx::query!(
-        "INSERT INTO ledger_accounts (id, kind, owner, batch, currency, debits_must_not_exceed_credits)
-         SELECT DISTINCT ON (id) id, kind, owner, batch, currency, flag
-         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[])
-            AS new (id, kind, owner, batch, currency, flag)
+        "INSERT INTO ledger_accounts
+            (id, kind, owner, batch, currency, debits_must_not_exceed_credits, credits_must_not_exceed_debits)
+         SELECT DISTINCT ON (id) id, kind, owner, batch, currency, no_overdraft, no_excess
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::boolean[])
+            AS new (id, kind, owner, batch, currency, no_overdraft, no_excess)
          ORDER BY id
          ON CONFLICT DO NOTHING",
         &ids,
@@ -56,7 +62,8 @@ pub async fn insert_accounts(
         &owners as &[&str],
         &batches as &[Option<&str>],
         &currencies as &[&str],
-        &flags,
+        &no_overdraft,
+        &no_excess,
     )
     .execute(tx)
     .await?;

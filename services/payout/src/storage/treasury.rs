@@ -168,8 +168,12 @@ pub async fn trace(
            FROM batch_budgets AS budgets
            CROSS JOIN LATERAL (
                SELECT coalesce(sum(credits_posted) FILTER (WHERE kind = 'batch-budget'), 0)::bigint AS allotted,
-                      coalesce(sum(balance) FILTER (WHERE kind = 'provider-payable'), 0)::bigint AS spent,
-                      coalesce(sum(balance) FILTER (WHERE kind = 'paid'), 0)::bigint AS incentives,
+                      coalesce(sum(balance) FILTER (WHERE kind IN (
+                          'provider-payable', 'training-claim', 'training-receivable'
+                      )), 0)::bigint AS spent,
+                      coalesce(sum(balance) FILTER (WHERE kind IN (
+                          'paid', 'incentive-claim', 'incentive-receivable'
+                      )), 0)::bigint AS incentives,
                       coalesce(sum(balance) FILTER (WHERE kind = 'returned'), 0)::bigint AS returned,
                       coalesce(sum(debits_posted) FILTER (WHERE kind = 'returned'), 0)::bigint AS reallocated,
                       coalesce(sum(balance) FILTER (WHERE kind IN (

@@ -10,6 +10,7 @@ use sqlx::PgPool;
 
 use crate::{
     bank::Fault,
+    clawbacks,
     traces::assert_traces_agree,
     words::{awarded, batch_request, hold_request, new_reallocation, revoked},
     world::{AWARD, BATCH, Participation, World},
@@ -17,6 +18,8 @@ use crate::{
 
 const OTHER_BATCH: &str = "batches/49";
 const STEP_COUNT: usize = 250;
+/// Steps after that, at the end of the batch.
+const LAST_STEP_COUNT: usize = 80;
 
 /// Something that happens. The numbers choose among what is there.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,9 @@ enum Step {
     Send(Option<Fault>),
     Wait,
     Reallocate(i64),
+    RevokeAndClaim(usize),
+    Repay(usize, i64),
+    WriteOff(usize),
 }
 
 fn a_step() -> impl Strategy<Value = Step> {
@@ -67,11 +73,26 @@ fn a_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// At the end of a batch money is claimed back.
+fn a_last_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..100_usize).prop_map(Step::RevokeAndClaim),
+        4 => (0..100_usize, 1..1_000_000_i64).prop_map(|(which, amount)| Step::Repay(which, amount)),
+        1 => (0..100_usize).prop_map(Step::WriteOff),
+        3 => (0..100_usize).prop_map(Step::Capture),
+        1 => (0..100_usize).prop_map(Step::Release),
+        2 => Just(Step::Send(None)),
+        2 => Just(Step::Wait),
+        1 => (1..AWARD).prop_map(Step::Reallocate),
+    ]
+}
+
 #[derive(Default)]
 struct Known {
     people: Vec<Participation>,
     holds: Vec<pb::HoldFundsRequest>,
     batches: Vec<pb::DisbursementBatch>,
+    clawbacks: Vec<pb::Clawback>,
     link_count: usize,
 }
 
@@ -166,6 +187,26 @@ async fn take(world: &World, known: &mut Known, step: Step) {
             let request = new_reallocation(BATCH, OTHER_BATCH, amount);
             let _ = world.treasury().create_reallocation(request).await;
         }
+        Step::RevokeAndClaim(who) => {
+            if let Some(person) = person(known, who) {
+                world.deliver(&revoked(&[person])).await.unwrap();
+                if let Ok(clawback) = clawbacks::create(world, &person).await {
+                    known.clawbacks.push(clawback);
+                }
+            }
+        }
+        Step::Repay(which, amount) => {
+            if let Some(clawback) = known.clawbacks.get(which % known.clawbacks.len().max(1)) {
+                let _ = clawbacks::repay(world, clawback, amount).await;
+            }
+        }
+        Step::WriteOff(which) => {
+            if let Some(clawback) = known.clawbacks.get(which % known.clawbacks.len().max(1)) {
+                let _ = clawbacks::ask_for_write_off(world.treasury(), clawback).await;
+                let _ =
+                    clawbacks::approve_write_off(clawbacks::other_operator(world), clawback).await;
+            }
+        }
     }
 }
 
@@ -176,8 +217,11 @@ async fn money_is_all_there(db: PgPool, seed: u8) {
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let mut known = Known::default();
 
-    for _ in 0..STEP_COUNT {
-        let step = a_step().new_tree(&mut runner).unwrap().current();
+    for i in 0..STEP_COUNT + LAST_STEP_COUNT {
+        let step = match i < STEP_COUNT {
+            true => a_step().new_tree(&mut runner).unwrap().current(),
+            false => a_last_step().new_tree(&mut runner).unwrap().current(),
+        };
         take(&world, &mut known, step).await;
         // Both check that the parts are the whole.
         world.trace(BATCH).await;
@@ -200,8 +244,10 @@ async fn money_is_all_there(db: PgPool, seed: u8) {
     let in_doubt = in_doubt.fetch_one(&world.db).await.unwrap();
     assert!(settled <= i64::from(credited) && i64::from(credited) <= settled + in_doubt);
     assert!(
-        settled > 0 && !known.holds.is_empty(),
-        "the steps reached little"
+        settled > 0 && !known.holds.is_empty() && !known.clawbacks.is_empty(),
+        "the steps reached little: {settled} payments, {} holds, {} clawbacks",
+        known.holds.len(),
+        known.clawbacks.len()
     );
 }
 

@@ -10,6 +10,7 @@ mod access;
 mod audit;
 mod awards;
 mod bank;
+mod clawbacks;
 mod conservation;
 mod disbursements;
 mod freezes;

@@ -63,9 +63,11 @@ async fn the_regions_hold_what_the_batch_holds(db: PgPool) {
     }
     world.approve_all().await;
     world.app.send_round().await.unwrap();
-    let bought = hold_request(&jakarta[0], 1_000_000);
-    world.hold(&bought).await.unwrap();
-    world.capture(&bought).await.unwrap();
+    for person in &jakarta[..10] {
+        let bought = hold_request(person, 100_000);
+        world.hold(&bought).await.unwrap();
+        world.capture(&bought).await.unwrap();
+    }
     world.hold(&hold_request(&java[0], 500_000)).await.unwrap();
     world.revoke(&jakarta[10..22]).await;
     world.revoke(&gone).await;
