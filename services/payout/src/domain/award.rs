@@ -280,6 +280,38 @@ mod tests {
         assert_eq!(terms().accounts(&[award(1), award(2)]).len(), 4);
     }
 
+    /// The figures that the programme has published of its first year.
+    #[test]
+    fn the_first_year_comes_to_the_published_rupiah() {
+        let each = terms()
+            .training_balance
+            .checked_add(terms().commitment().unwrap())
+            .unwrap();
+        let rupiah = |count| each.checked_mul(count).unwrap().to_string();
+
+        assert_eq!(each.to_string(), "IDR 3550000.00");
+        assert_eq!(rupiah(189_436), "IDR 672497800000.00");
+        assert_eq!(rupiah(478_619), "IDR 1699097450000.00");
+        let kept = each.checked_mul(5_987_674).unwrap();
+        let kept = kept
+            .checked_sub(each.checked_mul(478_619).unwrap())
+            .unwrap();
+        assert_eq!(kept, each.checked_mul(5_509_055).unwrap());
+
+        // And what goes back of one participation is what it was given.
+        let returned = chart::of_batch(AccountKind::Returned, "batches/4", each.currency()).id;
+        let unspent = Unspent {
+            participation_id: Uuid::from_u128(1),
+            training: terms().training_balance.minor(),
+            commitment: terms().commitment().unwrap().minor(),
+        };
+        let back = return_transfers(unspent, returned, each.currency());
+        let back = back.iter().filter_map(Transfer::leg);
+        let none = Money::new(0, each.currency());
+        let back = back.fold(none, |sum, leg| sum.checked_add(leg.amount).unwrap());
+        assert_eq!(back, each);
+    }
+
     #[test]
     fn nothing_is_moved_where_nothing_is_given() {
         let mut terms = terms();

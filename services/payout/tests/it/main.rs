@@ -13,6 +13,7 @@ mod bank;
 mod clawbacks;
 mod conservation;
 mod disbursements;
+mod first_year;
 mod freezes;
 mod holds;
 mod identity;
