@@ -21,6 +21,7 @@ mod apply;
 mod disburse;
 mod draw;
 mod freeze;
+mod fund;
 mod pgbench;
 mod reconcile;
 mod relay;
@@ -66,6 +67,8 @@ enum Name {
     Draw,
     /// The public's verification of such a draw.
     Verify,
+    /// 800,000 awards, from the broker until the ledger has funded them.
+    Fund,
     /// 189,436 missed deadlines, until the money is back.
     Sweep,
     /// 1,000,000 payments: batched, approved, sent, settled.
@@ -112,6 +115,9 @@ async fn measure(options: &Options) -> Result<bool, Fault> {
     }
     if wants(Name::Transfers) {
         met &= report(transfers::measure(size(options, transfers::SIZE)).await?);
+    }
+    if wants(Name::Fund) {
+        met &= report(Box::pin(fund::measure(size(options, fund::SIZE))).await?);
     }
     if wants(Name::Sweep) {
         met &= report(Box::pin(sweep::measure(size(options, sweep::SIZE))).await?);

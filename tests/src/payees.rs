@@ -83,6 +83,15 @@ pub struct Participation {
     pub account: String,
 }
 
+/// Awards with money for all of them that payout has not heard of yet.
+pub struct Awards {
+    /// Whose they are.
+    pub participations: Vec<Participation>,
+    events: Vec<ParticipationsAwarded>,
+    now: OffsetDateTime,
+    teller: Teller,
+}
+
 /// Tells events in enrollment's place: an outbox and a relay of its own.
 struct Teller {
     pool: PgPool,
@@ -120,8 +129,8 @@ impl Payees {
         Payees { programme, members }
     }
 
-    /// Has so many participations funded.
-    pub async fn award(&self, cluster: &Cluster, count: usize) -> Vec<Participation> {
+    /// Allots money for so many participations and makes what is told of them.
+    pub async fn prepare(&self, cluster: &Cluster, count: usize) -> Awards {
         let cost = i64::try_from(count).unwrap() * (TRAINING + INCENTIVE);
         let appropriation = self.programme.appropriate("apbn-48", rupiah(cost)).await;
         let appropriation = appropriation.unwrap();
@@ -134,13 +143,20 @@ impl Payees {
             })
             .collect();
         let now = cluster.now().await;
-        let awards: Vec<(&str, ParticipationsAwarded)> = participations
-            .chunks(CHUNK)
-            .map(|chunk| (BATCH, awarded(chunk, now)))
-            .collect();
-        let teller = Teller::start(cluster).await;
-        teller.tell(now, &awards).await;
-        teller.end(cluster).await;
+        let events = participations.chunks(CHUNK);
+        Awards {
+            events: events.map(|chunk| awarded(chunk, now)).collect(),
+            participations,
+            now,
+            teller: Teller::start(cluster).await,
+        }
+    }
+
+    /// Has so many participations funded.
+    pub async fn award(&self, cluster: &Cluster, count: usize) -> Vec<Participation> {
+        let awards = self.prepare(cluster, count).await;
+        awards.tell().await;
+        let participations = awards.end(cluster).await;
         let expected = i64::try_from(count).unwrap();
         eventually(soon(count), "all are funded", || async {
             let funded = self
@@ -218,6 +234,21 @@ impl Payees {
     }
 }
 
+impl Awards {
+    /// Tells payout of them.
+    pub async fn tell(&self) {
+        let events: Vec<(&str, &ParticipationsAwarded)> =
+            self.events.iter().map(|event| (BATCH, event)).collect();
+        self.teller.tell_all(self.now, &events).await;
+    }
+
+    /// Waits until everything has been taken in.
+    pub async fn end(self, cluster: &Cluster) -> Vec<Participation> {
+        self.teller.end(cluster).await;
+        self.participations
+    }
+}
+
 impl Teller {
     async fn start(cluster: &Cluster) -> Teller {
         let stack = Stack::find().unwrap();
@@ -252,8 +283,16 @@ impl Teller {
             .iter()
             .map(|(subject, event)| (*subject, event))
             .collect();
+        self.tell_all(now, &events).await;
+    }
+
+    async fn tell_all<M: prost::Message + prost::Name>(
+        &self,
+        now: OffsetDateTime,
+        events: &[(&str, &M)],
+    ) {
         let mut tx = self.pool.begin().await.unwrap();
-        outbox::append_all(&mut tx, now, &events).await.unwrap();
+        outbox::append_all(&mut tx, now, events).await.unwrap();
         tx.commit().await.unwrap();
         self.relay.wake();
     }
