@@ -64,6 +64,7 @@ pub struct App {
     rail: Arc<Rail>,
     identity: PersonServiceClient<Peer>,
     payments: PaymentsConfig,
+    regions: traces::LastRegions,
     /// Tells the workers to send nothing more.
     stopping: CancellationToken,
     holds: Gatherer<HoldCommand, holds::HoldAnswer>,
@@ -138,6 +139,7 @@ impl App {
             rail: Arc::new(parts.rail),
             identity: parts.identity,
             payments: parts.payments,
+            regions: traces::LastRegions::default(),
             stopping: tasks.stopping(),
             holds: Gatherer::start("holds", HOLDS_BATCH_MAX, HOLDS_QUEUE_MAX, tasks, run),
             notices: Gatherer::start("notices", NOTICES_BATCH_MAX, NOTICES_QUEUE_MAX, tasks, take),

@@ -1,7 +1,11 @@
 //! Where public money is: by region, by participation, and by fiscal year.
 
+use std::{collections::HashMap, sync::Arc};
+
 use chassis::{money::Currency, names, paging::PageRequest};
 use sqlx::PgConnection;
+use time::{Duration, OffsetDateTime};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::App;
@@ -17,6 +21,14 @@ use crate::{
     storage::{self, traces::MovementRow},
 };
 
+/// How long a batch's regions are told as they were read.
+const REGIONS_KEPT: Duration = Duration::minutes(1);
+
+/// The regions of batches as they were last read. Everybody may ask, and a reading of a large batch takes seconds: whoever
+/// reads holds the lock, so that there is one at a time.
+#[derive(Clone, Default)]
+pub struct LastRegions(Arc<Mutex<HashMap<String, (OffsetDateTime, RegionTraces)>>>);
+
 impl App {
     /// Tells where the money of a batch's participations is, by region. Which regions are withheld follows from all of them,
     /// whatever the page.
@@ -25,19 +37,33 @@ impl App {
         batch: &str,
         page: PageRequest<String>,
     ) -> Result<(RegionTraces, String), Error> {
+        let RegionTraces { currency, regions } = self.regions_of(batch).await?;
+        let is_after = |region: &str| page.after.as_deref().is_none_or(|after| region > after);
+        let rows = regions
+            .into_iter()
+            .filter(|(region, _)| is_after(&region.region))
+            .collect();
+        let (regions, next_page_token) = page.finish(rows, |(last, _)| last.region.clone());
+        Ok((RegionTraces { currency, regions }, next_page_token))
+    }
+
+    async fn regions_of(&self, batch: &str) -> Result<RegionTraces, Error> {
+        let now = self.clock.now();
+        let mut last = self.regions.0.lock().await;
+        if let Some((read_time, traces)) = last.get(batch)
+            && now - *read_time < REGIONS_KEPT
+        {
+            return Ok(traces.clone());
+        }
         let mut connection = self.db.acquire().await?;
         let currency = storage::treasury::find_currency(&mut connection, batch).await?;
         let currency = currency.ok_or_else(|| Error::NotFound(batch.to_owned()))?;
         let regions = storage::traces::by_region(&mut connection, batch, currency).await?;
         let withheld = withhold(&regions);
-        let is_after = |region: &str| page.after.as_deref().is_none_or(|after| region > after);
-        let rows = regions
-            .into_iter()
-            .zip(withheld)
-            .filter(|(region, _)| is_after(&region.region))
-            .collect();
-        let (regions, next_page_token) = page.finish(rows, |(last, _)| last.region.clone());
-        Ok((RegionTraces { currency, regions }, next_page_token))
+        let regions = regions.into_iter().zip(withheld).collect();
+        let traces = RegionTraces { currency, regions };
+        last.insert(batch.to_owned(), (now, traces.clone()));
+        Ok(traces)
     }
 
     /// Tells where a participation's money is and how it came there.

@@ -148,6 +148,11 @@ async fn a_region_of_a_few_people_is_withheld_and_the_smallest_other_with_it(db:
             assert_eq!(*region, withheld);
         }
     }
+    // For a minute it is told as it was read.
+    award_in(&world, "34", 10).await;
+    assert_eq!(trace_regions(&world, 0).await, regions);
+    world.clock.advance_by(Duration::minutes(1));
+    assert_eq!(trace_regions(&world, 0).await.len(), 4);
     let unknown = pb::TraceRegionFundsRequest {
         batch: "batches/1".to_owned(),
         ..Default::default()
