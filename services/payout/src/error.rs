@@ -15,8 +15,13 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        clawback::ClawbackRefusal, disbursement::BatchRefusal, hold::HoldRefusal,
-        ledger::TransferRefusal, payee::LinkRefusal, statement::Faults, treasury::TreasuryRefusal,
+        clawback::ClawbackRefusal,
+        disbursement::{BatchRefusal, NotFailed},
+        hold::HoldRefusal,
+        ledger::TransferRefusal,
+        payee::LinkRefusal,
+        statement::Faults,
+        treasury::TreasuryRefusal,
     },
     rail::Outage,
     vault::SealError,
@@ -43,6 +48,12 @@ pub enum Error {
     /// A payee account is not linked.
     #[error("link a payee account")]
     Link(#[source] LinkRefusal),
+    /// An account that is held was decided about, or replaced.
+    #[error("decide about a payee account once more")]
+    ReviewEnded(Uuid),
+    /// A payment's standing still cannot be ended.
+    #[error("resolve a payment")]
+    Resolve(#[source] NotFailed),
     /// A batch of payments is not made or approved.
     #[error("make or approve a batch of payments")]
     Batch(#[source] BatchRefusal),
@@ -98,6 +109,22 @@ impl From<Error> for Refusal {
             Error::Clawback(refusal) => clawback(refusal),
             Error::Hold(refusal) => hold(refusal),
             Error::Link(refusal) => link(refusal),
+            Error::ReviewEnded(id) => own(
+                Code::FailedPrecondition,
+                ErrorReason::ReviewEnded,
+                "the review was decided, or the person has linked another account".to_owned(),
+            )
+            .with(
+                "payee_account_review",
+                names::format("payeeAccountReviews", id),
+            ),
+            Error::Resolve(refusal) => own(
+                Code::FailedPrecondition,
+                ErrorReason::DisbursementNotFailed,
+                refusal.to_string(),
+            )
+            .with("disbursement", names::format("disbursements", refusal.id))
+            .with("state", refusal.state.as_str()),
             Error::Batch(refusal) => batch(refusal),
             Error::StatementFaulty(faults) => statement_faulty(faults),
             Error::StatementCut(error) => {

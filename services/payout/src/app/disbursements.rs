@@ -12,13 +12,13 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{App, ledger::apply_all};
+use super::{App, ledger::apply_all, returns::tell_late_returns};
 use crate::{
     domain::{
         chart::{self, AccountKind},
         disbursement::{
             BatchRefusal, BatchState, ControlTotals, Disbursement, DisbursementBatch,
-            DisbursementState,
+            DisbursementState, NotFailed, Resolution, WaitReason,
         },
         ledger::{NewAccount, Transfer},
         payee::{Channel, Limits, Month},
@@ -26,6 +26,15 @@ use crate::{
     error::Error,
     storage::{self, disbursements::ReadyLine},
 };
+
+/// A payment as callers see it.
+#[derive(Clone, Debug)]
+pub struct ShownDisbursement {
+    /// The payment.
+    pub payment: Disbursement,
+    /// Why it waits, if it does and was not sent.
+    pub wait_reason: Option<WaitReason>,
+}
 
 impl App {
     /// Puts all READY payments of a currency that are due into a batch.
@@ -128,11 +137,60 @@ impl App {
         batch.ok_or_else(|| Error::NotFound(names::format("disbursementBatches", id)))
     }
 
+    /// Ends a failed payment's standing still: it is paid after all, or its money goes back to the batch, once.
+    pub async fn resolve_disbursement(
+        &self,
+        key: RequestKey,
+        id: Uuid,
+        resolution: Resolution,
+        resolver: &str,
+        reason: &str,
+    ) -> Result<pb::Disbursement, Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        if let Some(answer) = idempotency::claim(&mut tx, &key, now).await?.answer()? {
+            return Ok(answer);
+        }
+        let found = storage::disbursements::find(&mut tx, id).await?;
+        let found = found.ok_or_else(|| Error::NotFound(names::format("disbursements", id)))?;
+        // The funds first: a return at the same time takes turns with this.
+        let participation_ids = [found.participation_id];
+        let funds = storage::participation_funds::lock_all(&mut tx, &participation_ids).await?;
+        let payment = storage::disbursements::lock(&mut tx, id).await?;
+        let payment = payment.unwrap_or(found);
+        let is_returned = funds.iter().any(|row| row.funds.is_returned);
+        if payment.state != DisbursementState::Failed || is_returned {
+            let state = payment.state;
+            return Err(Error::Resolve(NotFailed { id, state }));
+        }
+        if resolution == Resolution::Refund {
+            apply_all(&mut tx, &[payment.refund()], now).await?;
+            let returned = (
+                payment.batch.as_str(),
+                payment.participation_id,
+                payment.amount,
+            );
+            tell_late_returns(&mut tx, &[returned], now).await?;
+        }
+        storage::disbursements::set_resolved(&mut tx, id, resolution, resolver, reason).await?;
+        let resolved = storage::disbursements::find(&mut tx, id).await?;
+        let mut shown = with_wait_reasons(&mut tx, resolved.into_iter().collect()).await?;
+        let answer = shown.pop().ok_or(Error::Conflict)?;
+        let answer = pb::Disbursement::from(answer);
+        idempotency::store(&mut tx, &key, &answer).await?;
+        tx.commit().await?;
+        self.relay.wake();
+        Ok(answer)
+    }
+
     /// Returns a payment.
-    pub async fn get_disbursement(&self, id: Uuid) -> Result<Disbursement, Error> {
+    pub async fn get_disbursement(&self, id: Uuid) -> Result<ShownDisbursement, Error> {
         let mut connection = self.db.acquire().await?;
-        let disbursement = storage::disbursements::find(&mut connection, id).await?;
-        disbursement.ok_or_else(|| Error::NotFound(names::format("disbursements", id)))
+        let found = storage::disbursements::find(&mut connection, id).await?;
+        let mut shown = with_wait_reasons(&mut connection, found.into_iter().collect()).await?;
+        shown
+            .pop()
+            .ok_or_else(|| Error::NotFound(names::format("disbursements", id)))
     }
 
     /// Lists payments, oldest first.
@@ -141,7 +199,7 @@ impl App {
         account_id: Option<Uuid>,
         state: Option<DisbursementState>,
         page: PageRequest<Uuid>,
-    ) -> Result<(Vec<Disbursement>, String), Error> {
+    ) -> Result<(Vec<ShownDisbursement>, String), Error> {
         let mut connection = self.db.acquire().await?;
         let rows = storage::disbursements::list(
             &mut connection,
@@ -151,8 +209,23 @@ impl App {
             page.limit(),
         )
         .await?;
-        Ok(page.finish(rows, |last| last.id))
+        let (rows, next_page_token) = page.finish(rows, |last: &Disbursement| last.id);
+        let shown = with_wait_reasons(&mut connection, rows).await?;
+        Ok((shown, next_page_token))
     }
+}
+
+async fn with_wait_reasons(
+    connection: &mut PgConnection,
+    payments: Vec<Disbursement>,
+) -> Result<Vec<ShownDisbursement>, sqlx::Error> {
+    let ids: Vec<Uuid> = payments.iter().map(|payment| payment.id).collect();
+    let reasons = storage::disbursements::wait_reasons(connection, &ids).await?;
+    let shown = payments.into_iter().map(|payment| ShownDisbursement {
+        wait_reason: reasons.get(&payment.id).copied(),
+        payment,
+    });
+    Ok(shown.collect())
 }
 
 /// Claims due payments. Those that would bring a wallet over its limits are due again with the next month, and others
@@ -198,7 +271,7 @@ async fn claim_within_limits(
 }
 
 fn limits_of(line: &ReadyLine) -> Option<Limits> {
-    Channel::find(line.channel.as_deref()?)?.limits
+    Channel::find(&line.channel)?.limits
 }
 
 /// The accounts that payments pass through.

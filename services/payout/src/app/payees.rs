@@ -5,6 +5,7 @@ use chassis::{
     db,
     idempotency::{self, RequestKey},
     names,
+    paging::PageRequest,
 };
 use proto::{identity::v1 as identity_pb, payout::v1 as pb};
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use super::App;
 use crate::{
     domain::{
-        payee::{AccountNumber, Channel, LinkRefusal},
+        payee::{AccountNumber, Channel, Decided, LinkRefusal, PayeeReview},
         rail::{AccountAnswer, Holder},
     },
     error::Error,
@@ -35,7 +36,8 @@ pub struct NewPayeeAccount {
 
 impl App {
     /// Links an account in place of the one before. Failed payments get another attempt, and what waited for an account
-    /// becomes READY.
+    /// becomes READY. An account that another person has linked is held until somebody has decided, and so are the
+    /// person's payments.
     pub async fn link_payee_account(
         &self,
         key: RequestKey,
@@ -67,10 +69,10 @@ impl App {
             number_suffix: new.number.suffix().to_owned(),
             link_time: now,
         };
-        storage::payee_accounts::replace(&mut tx, &row)
+        let state = storage::payee_accounts::replace(&mut tx, &row)
             .await
             .map_err(|error| match db::constraint(&error) {
-                Some("payee_accounts_number_hash_key") => Error::Link(LinkRefusal::Shared),
+                Some("payee_accounts_sharers_check") => Error::Link(LinkRefusal::Shared),
                 // Another first account of the same person was linked at the same time.
                 Some("payee_accounts_account_id_key") => Error::Conflict,
                 Some(_) | None => error.into(),
@@ -85,6 +87,8 @@ impl App {
             channel: row.channel,
             number_suffix: row.number_suffix,
             link_time: now,
+            state,
+            review_reason: None,
         });
         idempotency::store(&mut tx, &key, &answer).await?;
         tx.commit().await?;
@@ -127,6 +131,49 @@ impl App {
             return Err(Error::Link(LinkRefusal::PhoneMismatched));
         }
         Ok(holder)
+    }
+
+    /// Lists the accounts that wait for a decision, oldest first.
+    pub async fn list_payee_reviews(
+        &self,
+        page: PageRequest<Uuid>,
+    ) -> Result<(Vec<PayeeReview>, String), Error> {
+        let mut connection = self.db.acquire().await?;
+        let rows =
+            storage::payee_accounts::list_held(&mut connection, page.after, page.limit()).await?;
+        Ok(page.finish(rows, |last| last.id))
+    }
+
+    /// Decides about an account that is held. The person's payments are READY already, and go into the next batch.
+    pub async fn review_payee_account(
+        &self,
+        key: RequestKey,
+        id: Uuid,
+        is_approved: bool,
+        reviewer: &str,
+        reason: String,
+    ) -> Result<pb::PayeeAccountReview, Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        if let Some(answer) = idempotency::claim(&mut tx, &key, now).await?.answer()? {
+            return Ok(answer);
+        }
+        let decided = Decided {
+            is_approved,
+            reviewer: reviewer.to_owned(),
+            reason,
+            review_time: now,
+        };
+        let Some(review) = storage::payee_accounts::decide(&mut tx, id, &decided).await? else {
+            return Err(match storage::payee_accounts::exists(&mut tx, id).await? {
+                true => Error::ReviewEnded(id),
+                false => Error::NotFound(names::format("payeeAccountReviews", id)),
+            });
+        };
+        let answer = pb::PayeeAccountReview::from(review);
+        idempotency::store(&mut tx, &key, &answer).await?;
+        tx.commit().await?;
+        Ok(answer)
     }
 
     /// Returns a person's linked account.

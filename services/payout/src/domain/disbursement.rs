@@ -2,7 +2,8 @@
 //!
 //! `READY → BATCHED → APPROVED → SENT → SETTLED | FAILED | UNKNOWN`; `UNKNOWN` is left by an inquiry alone; `SETTLED`
 //! becomes `FAILED` when the rail has taken the money back; `FAILED` becomes `READY` again when the person links an
-//! account, or with time; all but the sent ones can become `CANCELLED`.
+//! account, with time, or when an operator says so, as its reason's remedy is (`rail.rs`); all but the sent ones can
+//! become `CANCELLED`, and a sent one that is refunded does.
 
 use chassis::money::{Currency, Money, MoneyError};
 use time::{Duration, OffsetDateTime};
@@ -34,8 +35,38 @@ pub enum DisbursementState {
     Settled,
     /// Refused by the rail; nothing was paid.
     Failed,
-    /// The right ended before it was paid.
+    /// The right ended before it was paid, or its money was refunded.
     Cancelled,
+}
+
+/// Why a payment that was not sent yet waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitReason {
+    /// The person's payee account is held for review.
+    PayeeAccountHeld,
+    /// The person's payee account was rejected.
+    PayeeAccountRejected,
+    /// The participation is frozen.
+    ParticipationFrozen,
+}
+
+/// How an operator ends a failed payment's standing still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It is paid after all.
+    Retry,
+    /// It will never be paid.
+    Refund,
+}
+
+/// A payment whose standing still cannot be ended: it has not failed, or its participation's money went back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the disbursement has not failed, or its money went back")]
+pub struct NotFailed {
+    /// The payment.
+    pub id: Uuid,
+    /// Its state.
+    pub state: DisbursementState,
 }
 
 /// One payment of one benefit to one person.
@@ -57,7 +88,7 @@ pub struct Disbursement {
     pub amount: Money,
     /// The state.
     pub state: DisbursementState,
-    /// Why it failed.
+    /// Why it failed, or was refunded.
     pub failure_reason: Option<FailureReason>,
     /// From when it may be paid.
     pub due_time: OffsetDateTime,
@@ -216,6 +247,16 @@ impl Disbursement {
         }
     }
 
+    /// Books that it will never be paid, after it has failed.
+    pub fn refund(&self) -> Transfer {
+        self.line(
+            "refund",
+            Code::Return,
+            self.commitment(),
+            self.of_batch(AccountKind::Returned),
+        )
+    }
+
     /// Books that it was cancelled when it was approved and not yet sent.
     pub fn cancel_in_flight(&self) -> Transfer {
         self.line(
@@ -311,6 +352,30 @@ impl InquiryPlan {
     /// Says whether an order that the rail does not know may be sent again, under the same reference.
     pub fn may_resend(&self, now: OffsetDateTime, send_time: OffsetDateTime) -> bool {
         now >= send_time + self.resend_after
+    }
+}
+
+impl WaitReason {
+    const ALL: [WaitReason; 3] = [
+        WaitReason::PayeeAccountHeld,
+        WaitReason::PayeeAccountRejected,
+        WaitReason::ParticipationFrozen,
+    ];
+
+    /// Returns its name in queries.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WaitReason::PayeeAccountHeld => "PAYEE_ACCOUNT_HELD",
+            WaitReason::PayeeAccountRejected => "PAYEE_ACCOUNT_REJECTED",
+            WaitReason::ParticipationFrozen => "PARTICIPATION_FROZEN",
+        }
+    }
+
+    /// Finds a reason by its name.
+    pub fn parse(name: &str) -> Option<WaitReason> {
+        WaitReason::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == name)
     }
 }
 
@@ -453,6 +518,9 @@ mod tests {
     fn states_have_names() {
         for state in DisbursementState::ALL {
             assert_eq!(DisbursementState::parse(state.as_str()), Some(state));
+        }
+        for reason in WaitReason::ALL {
+            assert_eq!(WaitReason::parse(reason.as_str()), Some(reason));
         }
     }
 }

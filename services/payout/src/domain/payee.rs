@@ -3,6 +3,7 @@
 use std::fmt;
 
 use time::{Date, OffsetDateTime, UtcOffset, macros::offset};
+use uuid::Uuid;
 
 /// The longest number that the rail takes.
 const NUMBER_DIGITS_MAX: usize = 34;
@@ -123,6 +124,49 @@ pub const CHANNELS: &[Channel] = &[
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccountNumber(String);
 
+/// Whether a person is paid into the account that they have linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayeeState {
+    /// They are.
+    Active,
+    /// Not until somebody has decided: another person is paid there, or asks to be.
+    HeldForReview,
+    /// They are not.
+    Rejected,
+}
+
+/// An account that was held, and what was decided about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PayeeReview {
+    /// The id of the linked account.
+    pub id: Uuid,
+    /// The person's account.
+    pub account_id: Uuid,
+    /// The channel's code.
+    pub channel: String,
+    /// The last digits.
+    pub number_suffix: String,
+    /// When it was linked.
+    pub link_time: OffsetDateTime,
+    /// The other persons who are paid there, or ask to be.
+    pub sharing_account_ids: Vec<Uuid>,
+    /// What was decided, if anything.
+    pub decision: Option<Decided>,
+}
+
+/// A decision about an account that was held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// Whether the person is paid there.
+    pub is_approved: bool,
+    /// Who decided.
+    pub reviewer: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub review_time: OffsetDateTime,
+}
+
 /// Why an account is not linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkRefusal {
@@ -141,9 +185,33 @@ pub enum LinkRefusal {
     /// The wallet's phone number is not the person's.
     #[error("the wallet's phone number is not the account's")]
     PhoneMismatched,
-    /// Another person is paid there.
-    #[error("another person is paid into the account")]
+    /// Too many others are paid there, or ask to be.
+    #[error("ten other persons are paid into the account or ask to be")]
     Shared,
+}
+
+impl PayeeState {
+    const ALL: [PayeeState; 3] = [
+        PayeeState::Active,
+        PayeeState::HeldForReview,
+        PayeeState::Rejected,
+    ];
+
+    /// Returns its name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PayeeState::Active => "ACTIVE",
+            PayeeState::HeldForReview => "HELD_FOR_REVIEW",
+            PayeeState::Rejected => "REJECTED",
+        }
+    }
+
+    /// Finds a state by its name.
+    pub fn parse(name: &str) -> Option<PayeeState> {
+        PayeeState::ALL
+            .into_iter()
+            .find(|state| state.as_str() == name)
+    }
 }
 
 impl Channel {

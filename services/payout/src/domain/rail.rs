@@ -92,16 +92,44 @@ pub enum FailureReason {
     BalanceCapReached,
     /// The amount is more than the account may get at once or in a month.
     LimitExceeded,
+    /// The holder is somebody else by now, or was renamed.
+    HolderMismatched,
+    /// The payee's bank cannot be reached for a while.
+    PartnerUnavailable,
+    /// The payer's bank did not take the order, for a reason that has nothing to do with the payee.
+    OrderRejected,
+    /// Payer's or payee's bank suspects a fraud.
+    FraudSuspected,
+    /// An authority or a law is in the way.
+    ComplianceRejected,
+    /// The payee has died.
+    PayeeDeceased,
+    /// The payee does not want the money.
+    PayeeRefused,
     /// The money was paid and taken back.
     Reversed,
     /// Refused for a reason that the rail did not give, or that no table knows.
     Refused,
 }
 
+/// What comes after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Tried again by itself after so long, or at another account before.
+    RetryLater(Duration),
+    /// Tried again once the person has linked another account.
+    FixAccount,
+    /// Stands still, whatever the person links, until an operator has looked.
+    Freeze,
+    /// Never tried again: the money goes back to the batch.
+    Refund,
+}
+
 /// SNAP's refusals of a transfer that are final: HTTP code and case of the response code, and what they mean. Every
 /// other answer that is not a success is unclear.
 const FINAL_REFUSALS: &[(&str, &str, FailureReason)] = &[
     ("403", "02", FailureReason::LimitExceeded),
+    ("403", "03", FailureReason::FraudSuspected),
     ("403", "05", FailureReason::AccountBlocked),
     ("403", "09", FailureReason::AccountDormant),
     ("403", "18", FailureReason::AccountClosed),
@@ -109,13 +137,38 @@ const FINAL_REFUSALS: &[(&str, &str, FailureReason)] = &[
     ("404", "11", FailureReason::AccountNotFound),
 ];
 
-/// The reasons that time cures, and how long it takes: the payment is tried again by itself. After every other failure the
-/// person has to link another account first.
-const CURED_BY_TIME: &[(FailureReason, Duration)] = &[
+/// What comes after which failure.
+const REMEDIES: &[(FailureReason, Remedy)] = &[
     // Somebody spends what the wallet holds.
-    (FailureReason::BalanceCapReached, Duration::days(7)),
+    (
+        FailureReason::BalanceCapReached,
+        Remedy::RetryLater(Duration::days(7)),
+    ),
     // The limits of wallets count by the month.
-    (FailureReason::LimitExceeded, Duration::days(31)),
+    (
+        FailureReason::LimitExceeded,
+        Remedy::RetryLater(Duration::days(31)),
+    ),
+    (
+        FailureReason::PartnerUnavailable,
+        Remedy::RetryLater(Duration::days(1)),
+    ),
+    (
+        FailureReason::OrderRejected,
+        Remedy::RetryLater(Duration::days(1)),
+    ),
+    (FailureReason::AccountBlocked, Remedy::FixAccount),
+    (FailureReason::AccountDormant, Remedy::FixAccount),
+    (FailureReason::AccountClosed, Remedy::FixAccount),
+    (FailureReason::AccountNotFound, Remedy::FixAccount),
+    (FailureReason::HolderMismatched, Remedy::FixAccount),
+    (FailureReason::Reversed, Remedy::FixAccount),
+    (FailureReason::Refused, Remedy::FixAccount),
+    // Another account of the same person would be as suspect.
+    (FailureReason::FraudSuspected, Remedy::Freeze),
+    (FailureReason::ComplianceRejected, Remedy::Freeze),
+    (FailureReason::PayeeDeceased, Remedy::Refund),
+    (FailureReason::PayeeRefused, Remedy::Refund),
 ];
 
 /// A response code of SNAP: the HTTP code (three digits), the service's code (two) and the case (two).
@@ -235,11 +288,17 @@ pub fn read_account_refusal(code: &str) -> Option<AccountAnswer> {
     match parsed.final_refusal()? {
         FailureReason::AccountNotFound => Some(AccountAnswer::NotFound),
         FailureReason::AccountClosed => Some(AccountAnswer::Closed),
-        FailureReason::AccountBlocked | FailureReason::AccountDormant => {
-            Some(AccountAnswer::Blocked)
-        }
+        FailureReason::AccountBlocked
+        | FailureReason::AccountDormant
+        | FailureReason::FraudSuspected => Some(AccountAnswer::Blocked),
         FailureReason::BalanceCapReached
         | FailureReason::LimitExceeded
+        | FailureReason::HolderMismatched
+        | FailureReason::PartnerUnavailable
+        | FailureReason::OrderRejected
+        | FailureReason::ComplianceRejected
+        | FailureReason::PayeeDeceased
+        | FailureReason::PayeeRefused
         | FailureReason::Reversed
         | FailureReason::Refused => None,
     }
@@ -258,13 +317,20 @@ pub fn amount_text(amount: Money) -> Option<String> {
 }
 
 impl FailureReason {
-    const ALL: [FailureReason; 8] = [
+    const ALL: [FailureReason; 15] = [
         FailureReason::AccountBlocked,
         FailureReason::AccountDormant,
         FailureReason::AccountClosed,
         FailureReason::AccountNotFound,
         FailureReason::BalanceCapReached,
         FailureReason::LimitExceeded,
+        FailureReason::HolderMismatched,
+        FailureReason::PartnerUnavailable,
+        FailureReason::OrderRejected,
+        FailureReason::FraudSuspected,
+        FailureReason::ComplianceRejected,
+        FailureReason::PayeeDeceased,
+        FailureReason::PayeeRefused,
         FailureReason::Reversed,
         FailureReason::Refused,
     ];
@@ -278,15 +344,31 @@ impl FailureReason {
             FailureReason::AccountNotFound => "ACCOUNT_NOT_FOUND",
             FailureReason::BalanceCapReached => "BALANCE_CAP_REACHED",
             FailureReason::LimitExceeded => "LIMIT_EXCEEDED",
+            FailureReason::HolderMismatched => "HOLDER_MISMATCHED",
+            FailureReason::PartnerUnavailable => "PARTNER_UNAVAILABLE",
+            FailureReason::OrderRejected => "ORDER_REJECTED",
+            FailureReason::FraudSuspected => "FRAUD_SUSPECTED",
+            FailureReason::ComplianceRejected => "COMPLIANCE_REJECTED",
+            FailureReason::PayeeDeceased => "PAYEE_DECEASED",
+            FailureReason::PayeeRefused => "PAYEE_REFUSED",
             FailureReason::Reversed => "REVERSED",
             FailureReason::Refused => "REFUSED",
         }
     }
 
-    /// Returns after how long a payment that failed so is tried again by itself; `None`: not without another account.
-    pub fn retry_after(self) -> Option<Duration> {
-        let row = CURED_BY_TIME.iter().find(|(reason, _)| *reason == self);
-        row.map(|(_, delay)| *delay)
+    /// Returns what comes after it. What no table knows stands still until somebody has looked.
+    pub fn remedy(self) -> Remedy {
+        let row = REMEDIES.iter().find(|(reason, _)| *reason == self);
+        row.map_or(Remedy::Freeze, |(_, remedy)| *remedy)
+    }
+
+    /// Returns the names of the reasons that no other account cures.
+    pub fn frozen_names() -> Vec<&'static str> {
+        FailureReason::ALL
+            .into_iter()
+            .filter(|reason| reason.remedy() == Remedy::Freeze)
+            .map(FailureReason::as_str)
+            .collect()
     }
 
     /// Finds a reason by its name.
@@ -297,9 +379,28 @@ impl FailureReason {
     }
 }
 
+impl Remedy {
+    /// Returns after how long a payment is tried again by itself; `None`: it is not.
+    pub fn retry_after(self) -> Option<Duration> {
+        match self {
+            Remedy::RetryLater(delay) => Some(delay),
+            Remedy::FixAccount | Remedy::Freeze | Remedy::Refund => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_reason_has_a_name_and_one_remedy() {
+        for reason in FailureReason::ALL {
+            assert_eq!(FailureReason::parse(reason.as_str()), Some(reason));
+            let rows = REMEDIES.iter().filter(|(of, _)| *of == reason);
+            assert_eq!(rows.count(), 1, "{reason:?}");
+        }
+    }
 
     #[test]
     fn an_order_is_paid_refused_for_good_or_unclear() {
@@ -324,6 +425,10 @@ mod tests {
             (
                 "4031823",
                 PaymentAnswer::Refused(FailureReason::BalanceCapReached),
+            ),
+            (
+                "4031803",
+                PaymentAnswer::Refused(FailureReason::FraudSuspected),
             ),
         ] {
             assert_eq!(read_payment(code), expected, "{code}");

@@ -17,7 +17,7 @@ use crate::{
         treasury::{NewAllotment, NewAppropriation, NewReallocation},
     },
     domain::{
-        disbursement::{ControlTotals, DisbursementState},
+        disbursement::{ControlTotals, DisbursementState, Resolution},
         hold::HoldTerms,
         payee::Channel,
     },
@@ -46,6 +46,8 @@ const APPROPRIATION_ID_BYTES_MAX: usize = 40;
 const FISCAL_YEARS: std::ops::RangeInclusive<i32> = 1_900..=9_999;
 const LINE_COUNT_DEFAULT: i32 = 10_000;
 const LINE_COUNT_MAX: i32 = 100_000;
+
+const REASON_CHARS_MAX: usize = 500;
 
 const NO_BATCH: &str = "is not of the form `batches/{batch}`";
 
@@ -259,6 +261,68 @@ pub(super) fn link_payee_account(
             number,
         });
     violations.finish(key.zip(new))
+}
+
+pub(super) fn review_payee_account(
+    principal: &Principal,
+    request: &pb::ReviewPayeeAccountRequest,
+) -> Result<(RequestKey, Uuid, bool), Refusal> {
+    let mut violations = Violations::new();
+    let key = RequestKey::parse(
+        "ReviewPayeeAccount",
+        principal,
+        request,
+        &request.request_id,
+        &mut violations,
+    );
+    let id = violations.require(
+        names::parse_uuid(&request.name, "payeeAccountReviews"),
+        "name",
+        "is not of the form `payeeAccountReviews/{uuid}`",
+    );
+    let is_approved = match request.decision() {
+        pb::payee_account_review::Decision::Unspecified => None,
+        pb::payee_account_review::Decision::Approved => Some(true),
+        pb::payee_account_review::Decision::Rejected => Some(false),
+    };
+    let is_approved = violations.require(is_approved, "decision", "is not a decision");
+    check_reason(&request.reason, &mut violations);
+    let decision = key.zip(id).zip(is_approved);
+    violations.finish(decision.map(|((key, id), is_approved)| (key, id, is_approved)))
+}
+
+pub(super) fn resolve_disbursement(
+    principal: &Principal,
+    request: &pb::ResolveDisbursementRequest,
+) -> Result<(RequestKey, Uuid, Resolution), Refusal> {
+    use pb::resolve_disbursement_request::Resolution as Asked;
+    let mut violations = Violations::new();
+    let key = RequestKey::parse(
+        "ResolveDisbursement",
+        principal,
+        request,
+        &request.request_id,
+        &mut violations,
+    );
+    let id = violations.require(
+        names::parse_uuid(&request.name, "disbursements"),
+        "name",
+        "is not of the form `disbursements/{uuid}`",
+    );
+    let resolution = match request.resolution() {
+        Asked::Unspecified => None,
+        Asked::Retry => Some(Resolution::Retry),
+        Asked::Refund => Some(Resolution::Refund),
+    };
+    let resolution = violations.require(resolution, "resolution", "is not a resolution");
+    check_reason(&request.reason, &mut violations);
+    let resolved = key.zip(id).zip(resolution);
+    violations.finish(resolved.map(|((key, id), resolution)| (key, id, resolution)))
+}
+
+fn check_reason(reason: &str, violations: &mut Violations) {
+    let is_reason = !reason.trim().is_empty() && reason.chars().count() <= REASON_CHARS_MAX;
+    violations.check(is_reason, "reason", "is not 1 to 500 characters");
 }
 
 /// Returns the filter that pages are bound to, the account and the state. An account's own token lists its own.

@@ -32,6 +32,37 @@ impl DisbursementService for Rpc {
         Ok(Response::new(self.app.get_payee_account(id).await?.into()))
     }
 
+    async fn list_payee_account_reviews(
+        &self,
+        request: Request<pb::ListPayeeAccountReviewsRequest>,
+    ) -> Result<Response<pb::ListPayeeAccountReviewsResponse>, Status> {
+        let request = request.into_inner();
+        let filter = pb::ListPayeeAccountReviewsRequest::default();
+        let page = PageRequest::parse(request.page_size, &request.page_token, &filter)?;
+        let (reviews, next_page_token) = self.app.list_payee_reviews(page).await?;
+        Ok(Response::new(pb::ListPayeeAccountReviewsResponse {
+            payee_account_reviews: reviews
+                .into_iter()
+                .map(pb::PayeeAccountReview::from)
+                .collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn review_payee_account(
+        &self,
+        request: Request<pb::ReviewPayeeAccountRequest>,
+    ) -> Result<Response<pb::PayeeAccountReview>, Status> {
+        let principal = Principal::of(&request)?;
+        let (key, id, is_approved) = convert::review_payee_account(principal, request.get_ref())?;
+        let (reviewer, reason) = (&principal.subject, request.get_ref().reason.clone());
+        Ok(Response::new(
+            self.app
+                .review_payee_account(key, id, is_approved, reviewer, reason)
+                .await?,
+        ))
+    }
+
     async fn get_disbursement(
         &self,
         request: Request<pb::GetDisbursementRequest>,
@@ -40,7 +71,7 @@ impl DisbursementService for Rpc {
         let id =
             names::parse_uuid(name, "disbursements").ok_or_else(|| Refusal::not_found(name))?;
         let disbursement = self.app.get_disbursement(id).await?;
-        Principal::of(&request)?.authorize(disbursement.account_id)?;
+        Principal::of(&request)?.authorize(disbursement.payment.account_id)?;
         Ok(Response::new(disbursement.into()))
     }
 
@@ -65,6 +96,20 @@ impl DisbursementService for Rpc {
                 .collect(),
             next_page_token,
         }))
+    }
+
+    async fn resolve_disbursement(
+        &self,
+        request: Request<pb::ResolveDisbursementRequest>,
+    ) -> Result<Response<pb::Disbursement>, Status> {
+        let principal = Principal::of(&request)?;
+        let (key, id, resolution) = convert::resolve_disbursement(principal, request.get_ref())?;
+        let (resolver, reason) = (&principal.subject, &request.get_ref().reason);
+        Ok(Response::new(
+            self.app
+                .resolve_disbursement(key, id, resolution, resolver, reason)
+                .await?,
+        ))
     }
 
     async fn create_disbursement_batch(

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{known, money};
 use crate::domain::{
     award::Instalment,
-    disbursement::{Disbursement, DisbursementState},
+    disbursement::{Disbursement, DisbursementState, Resolution, WaitReason},
     rail::FailureReason,
 };
 
@@ -171,6 +171,35 @@ pub async fn list(
     disbursements(rows)
 }
 
+/// Returns why payments that were not sent yet wait; those that do not are left out. Of two reasons it is the one that the
+/// person can do something about.
+pub async fn wait_reasons(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, WaitReason>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT disbursements.id,
+                  CASE
+                      WHEN payee.state = 'HELD_FOR_REVIEW' THEN 'PAYEE_ACCOUNT_HELD'
+                      WHEN payee.state = 'REJECTED' THEN 'PAYEE_ACCOUNT_REJECTED'
+                      ELSE 'PARTICIPATION_FROZEN'
+                  END AS "reason!"
+           FROM disbursements
+           JOIN participation_funds AS funds ON funds.participation_id = disbursements.participation_id
+           LEFT JOIN payee_accounts AS payee
+              ON payee.account_id = disbursements.account_id AND payee.replace_time IS NULL
+           WHERE disbursements.id = ANY($1::uuid[])
+             AND disbursements.state IN ('READY', 'BATCHED', 'APPROVED')
+             AND (payee.state IN ('HELD_FOR_REVIEW', 'REJECTED') OR funds.freeze_time IS NOT NULL)"#,
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok((row.id, known(WaitReason::parse(&row.reason), &row.reason)?)))
+        .collect()
+}
+
 /// Returns the sum of a participation's payments that have left the commitment and not arrived.
 pub async fn in_flight_minor(
     connection: &mut PgConnection,
@@ -196,11 +225,12 @@ pub struct ReadyLine {
     /// The amount.
     pub amount_minor: i64,
     /// The code of the channel that the person is paid by.
-    pub channel: Option<String>,
+    pub channel: String,
 }
 
 /// Locks the READY payments of a currency that are due, the longest due first, and returns them. Those that another
-/// transaction has locked are left to it, those of frozen participations wait.
+/// transaction has locked are left to it; those of frozen participations, and of persons whose payee account is not active,
+/// wait.
 pub async fn claim_ready(
     tx: &mut PgConnection,
     currency: Currency,
@@ -209,12 +239,12 @@ pub async fn claim_ready(
 ) -> Result<Vec<ReadyLine>, sqlx::Error> {
     sqlx::query_as!(
         ReadyLine,
-        r#"SELECT disbursements.id, disbursements.account_id, amount_minor, payee.channel AS "channel?"
+        r#"SELECT disbursements.id, disbursements.account_id, amount_minor, payee.channel
          FROM disbursements
          JOIN participation_funds AS funds ON funds.participation_id = disbursements.participation_id
-         LEFT JOIN payee_accounts AS payee
-            ON payee.account_id = disbursements.account_id AND payee.replace_time IS NULL
-         WHERE state = 'READY' AND disbursements.currency = $1 AND due_time <= $2 AND funds.freeze_time IS NULL
+         JOIN payee_accounts AS payee
+            ON payee.account_id = disbursements.account_id AND payee.replace_time IS NULL AND payee.state = 'ACTIVE'
+         WHERE disbursements.state = 'READY' AND disbursements.currency = $1 AND due_time <= $2 AND funds.freeze_time IS NULL
          ORDER BY due_time, disbursements.id
          LIMIT $3
          FOR NO KEY UPDATE OF disbursements SKIP LOCKED"#,
@@ -346,7 +376,55 @@ pub async fn set_cancelled(tx: &mut PgConnection, ids: &[Uuid]) -> Result<(), sq
     Ok(())
 }
 
-/// Gives the failed payments of participations whose money is still there another attempt, under a new reference.
+/// Locks a payment.
+pub async fn lock(tx: &mut PgConnection, id: Uuid) -> Result<Option<Disbursement>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency, state,
+                failure_reason, due_time, attempt, disbursement_batch_id, send_time, settle_time
+         FROM disbursements
+         WHERE id = $1
+         FOR NO KEY UPDATE",
+        id,
+    )
+    .fetch_optional(tx)
+    .await?;
+    row.map(Disbursement::try_from).transpose()
+}
+
+/// Ends a locked failed payment's standing still: READY under a new reference, or CANCELLED.
+pub async fn set_resolved(
+    tx: &mut PgConnection,
+    id: Uuid,
+    resolution: Resolution,
+    resolver: &str,
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE disbursements
+         SET state = CASE WHEN $2 THEN 'READY' ELSE 'CANCELLED' END,
+             attempt = CASE WHEN $2 THEN attempt + 1 ELSE attempt END,
+             failure_reason = CASE WHEN NOT $2 THEN failure_reason END,
+             disbursement_batch_id = CASE WHEN NOT $2 THEN disbursement_batch_id END,
+             payee_account_id = CASE WHEN NOT $2 THEN payee_account_id END,
+             send_time = CASE WHEN NOT $2 THEN send_time END,
+             inquiry_count = 0,
+             retry_time = NULL,
+             resolver = $3,
+             resolve_reason = $4
+         WHERE id = $1",
+        id,
+        resolution == Resolution::Retry,
+        resolver,
+        reason,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Gives the failed payments of participations whose money is still there another attempt, under a new reference; but not
+/// those that stand still.
 pub async fn revive_failed(
     tx: &mut PgConnection,
     participation_ids: &[Uuid],
@@ -358,9 +436,11 @@ pub async fn revive_failed(
          FROM participation_funds AS funds
          WHERE disbursements.participation_id = ANY($1::uuid[])
            AND disbursements.state = 'FAILED'
+           AND disbursements.failure_reason <> ALL($2::text[])
            AND funds.participation_id = disbursements.participation_id
            AND funds.return_time IS NULL",
         participation_ids,
+        &FailureReason::frozen_names() as &[&str],
     )
     .execute(tx)
     .await?;

@@ -5,7 +5,7 @@ use proptest::{
     strategy::ValueTree,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
-use proto::payout::v1 as pb;
+use proto::payout::v1::{self as pb, resolve_disbursement_request::Resolution};
 use sqlx::PgPool;
 
 use crate::{
@@ -38,6 +38,7 @@ enum Step {
     Batch,
     Approve,
     Send(Option<Fault>),
+    Resolve(usize, Resolution),
     Wait,
     Reallocate(i64),
     RevokeAndClaim(usize),
@@ -47,12 +48,14 @@ enum Step {
 
 fn a_step() -> impl Strategy<Value = Step> {
     let faults = prop_oneof![
-        3 => Just(None),
+        4 => Just(None),
         1 => Just(Some(Fault::LoseRequest)),
         1 => Just(Some(Fault::LoseReply)),
         1 => Just(Some(Fault::Error)),
         1 => Just(Some(Fault::Refuse("4031818"))),
+        1 => Just(Some(Fault::Refuse("4031803"))),
     ];
+    let resolutions = prop_oneof![Just(Resolution::Retry), Just(Resolution::Refund)];
     prop_oneof![
         1 => (1..3 * AWARD).prop_map(Step::Allot),
         2 => (1..4_usize).prop_map(Step::Award),
@@ -68,6 +71,7 @@ fn a_step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Batch),
         2 => Just(Step::Approve),
         3 => faults.prop_map(Step::Send),
+        1 => (0..100_usize, resolutions).prop_map(|(who, how)| Step::Resolve(who, how)),
         2 => Just(Step::Wait),
         1 => (1..AWARD).prop_map(Step::Reallocate),
     ]
@@ -179,6 +183,13 @@ async fn take(world: &World, known: &mut Known, step: Step) {
             world.bank.fail_next(fault.as_slice());
             world.app.send_round().await.unwrap();
         }
+        Step::Resolve(who, resolution) => {
+            if let Some(person) = person(known, who)
+                && !world.payments(&person).await.is_empty()
+            {
+                let _ = world.resolve(&person, resolution).await;
+            }
+        }
         Step::Wait => {
             world.clock.advance_by(time::Duration::hours(1));
             world.app.inquire_round().await.unwrap();
@@ -263,5 +274,5 @@ async fn money_is_all_there_after_each_of_many_other_steps(db: PgPool) {
 
 #[sqlx::test(migrator = "payout::storage::MIGRATOR")]
 async fn money_is_all_there_after_yet_other_steps(db: PgPool) {
-    money_is_all_there(db, 3).await;
+    money_is_all_there(db, 4).await;
 }

@@ -1,12 +1,15 @@
 //! Payments through the rail: each arrives once, whatever the rail does.
 
-use pb::disbursement::State;
+use pb::{
+    disbursement::{Remedy, State},
+    resolve_disbursement_request::Resolution,
+};
 use proto::payout::v1 as pb;
 use sqlx::PgPool;
 
 use crate::{
     bank::Fault,
-    words::{batch_request, reason, units},
+    words::{batch_request, metadata, reason, units},
     world::{BATCH, INCENTIVES, JOB_SEARCH, Participation, RAIL_CONCURRENCY_MAX, TRAINING, World},
 };
 
@@ -255,6 +258,90 @@ async fn a_payment_that_time_cures_is_tried_again_by_itself_under_another_refere
         (State::Settled, format!("{}-2", failed.reference))
     );
     assert_eq!(units(world.trace(BATCH).await.incentives), JOB_SEARCH);
+    world.assert_sound().await;
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_suspect_payment_stands_still_whatever_is_linked_until_it_is_resolved(db: PgPool) {
+    let (world, person) = one_approved(db).await;
+    world.bank.fail_next(&[Fault::Refuse("4031803")]);
+    world.app.send_round().await.unwrap();
+    world.open_wallet(&person, "6281900000001");
+    world.link(&person, "6281900000001").await.unwrap();
+    world.clock.advance_by(time::Duration::days(400));
+    let nothing = world
+        .disbursements()
+        .create_disbursement_batch(batch_request())
+        .await
+        .unwrap_err();
+    let frozen = world.payment(&person).await;
+
+    let resolved = world.resolve(&person, Resolution::Retry).await.unwrap();
+    let again = world
+        .resolve(&person, Resolution::Refund)
+        .await
+        .unwrap_err();
+    world.approve_all().await;
+    world.app.send_round().await.unwrap();
+
+    assert_eq!(reason(&nothing), "NOTHING_DUE");
+    assert_eq!(
+        (
+            frozen.state(),
+            frozen.failure_reason.as_str(),
+            frozen.remedy()
+        ),
+        (State::Failed, "FRAUD_SUSPECTED", Remedy::Freeze)
+    );
+    assert_eq!(
+        (resolved.state(), resolved.reference),
+        (State::Ready, format!("{}-2", frozen.reference))
+    );
+    assert_eq!(
+        (again.code(), reason(&again)),
+        (
+            tonic::Code::FailedPrecondition,
+            "DISBURSEMENT_NOT_FAILED".to_owned()
+        )
+    );
+    assert_eq!(metadata(&again, "state"), "READY");
+    assert_eq!(world.payment_state(&person).await, State::Settled);
+    world.assert_sound().await;
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_refunded_payment_goes_back_to_its_batch_once(db: PgPool) {
+    let (world, person) = one_approved(db).await;
+    world.bank.fail_next(&[Fault::Refuse("4031803")]);
+    world.app.send_round().await.unwrap();
+
+    let outcomes =
+        futures::future::join_all((0..4).map(|_| world.resolve(&person, Resolution::Refund))).await;
+
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    let refunded = world.payment(&person).await;
+    assert_eq!(
+        (refunded.state(), refunded.failure_reason.as_str()),
+        (State::Cancelled, "FRAUD_SUSPECTED")
+    );
+    assert_eq!(
+        world.balance(&person).await,
+        [TRAINING, 0, INCENTIVES - JOB_SEARCH]
+    );
+    assert_eq!(units(world.trace(BATCH).await.returned), JOB_SEARCH);
+    let told: Vec<pb::FundsReturned> = world.told().await;
+    assert_eq!((told.len(), units(told[0].total.clone())), (1, JOB_SEARCH));
+    // What the revocation finds is the rest.
+    world.revoke(&[person]).await;
+    assert_eq!(
+        units(world.trace(BATCH).await.returned),
+        TRAINING + INCENTIVES
+    );
+    let late = world
+        .resolve(&person, Resolution::Refund)
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&late), "DISBURSEMENT_NOT_FAILED");
     world.assert_sound().await;
 }
 

@@ -120,6 +120,25 @@ async fn every_violation_of_every_method_is_told_at_once(db: PgPool) {
             "payee_account.account_number"
         ]
     );
+    let status = disbursements
+        .review_payee_account(pb::ReviewPayeeAccountRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        fields(&status),
+        ["request_id", "name", "decision", "reason"]
+    );
+    let status = disbursements
+        .resolve_disbursement(pb::ResolveDisbursementRequest {
+            reason: "x".repeat(501),
+            ..Default::default()
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        fields(&status),
+        ["request_id", "name", "resolution", "reason"]
+    );
     let bad_batch = pb::CreateDisbursementBatchRequest {
         request_id: String::new(),
         currency_code: "rupiah".to_owned(),

@@ -45,7 +45,7 @@ use crate::{
     identity::Identity,
     words::{
         approval, awarded, batch_request, certificate, frozen, link_request, new_allotment,
-        new_appropriation, review, revoked, unfrozen, units,
+        new_appropriation, request_id, review, revoked, unfrozen, units,
     },
 };
 
@@ -349,6 +349,64 @@ impl World {
             .link_payee_account(request)
             .await?
             .into_inner())
+    }
+
+    pub(crate) async fn payee(&self, participation: &Participation) -> pb::PayeeAccount {
+        let request = pb::GetPayeeAccountRequest {
+            name: format!("{}/payeeAccount", participation.account()),
+        };
+        let answer = self.disbursements().get_payee_account(request).await;
+        answer.unwrap().into_inner()
+    }
+
+    /// Returns the payee accounts that are held for review, read in pages of two.
+    pub(crate) async fn reviews(&self) -> Vec<pb::PayeeAccountReview> {
+        let mut reviews = Vec::new();
+        let mut request = pb::ListPayeeAccountReviewsRequest {
+            page_size: 2,
+            ..Default::default()
+        };
+        loop {
+            let mut client = self.disbursements();
+            let page = client.list_payee_account_reviews(request.clone()).await;
+            let page = page.unwrap().into_inner();
+            reviews.extend(page.payee_account_reviews);
+            request.page_token = page.next_page_token;
+            if request.page_token.is_empty() {
+                return reviews;
+            }
+        }
+    }
+
+    pub(crate) async fn review(
+        &self,
+        review: &pb::PayeeAccountReview,
+        decision: pb::payee_account_review::Decision,
+    ) -> Result<pb::PayeeAccountReview, Status> {
+        let request = pb::ReviewPayeeAccountRequest {
+            request_id: request_id(),
+            name: review.name.clone(),
+            decision: decision.into(),
+            reason: "looked at the documents".to_owned(),
+        };
+        let answer = self.disbursements().review_payee_account(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Ends the standing still of a participation's only payment.
+    pub(crate) async fn resolve(
+        &self,
+        participation: &Participation,
+        resolution: pb::resolve_disbursement_request::Resolution,
+    ) -> Result<pb::Disbursement, Status> {
+        let request = pb::ResolveDisbursementRequest {
+            request_id: request_id(),
+            name: self.payment(participation).await.name,
+            resolution: resolution.into(),
+            reason: "looked at the case".to_owned(),
+        };
+        let answer = self.disbursements().resolve_disbursement(request).await?;
+        Ok(answer.into_inner())
     }
 
     pub(crate) async fn complete(&self, participation: &Participation) {

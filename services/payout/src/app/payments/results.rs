@@ -19,7 +19,7 @@ use crate::{
         disbursement::{Disbursement, DisbursementState},
         event::{DisbursementFailed, DisbursementSettled},
         ledger::Transfer,
-        rail::FailureReason,
+        rail::{FailureReason, Remedy},
     },
     error::Error,
     storage::{
@@ -50,10 +50,17 @@ impl Outcome {
     fn state(self) -> DisbursementState {
         match self {
             Outcome::Settled => DisbursementState::Settled,
+            Outcome::Failed(_) if self.is_refund() => DisbursementState::Cancelled,
             Outcome::Failed(_) => DisbursementState::Failed,
             Outcome::Unknown => DisbursementState::Unknown,
             Outcome::NotSent => DisbursementState::Approved,
         }
+    }
+
+    /// Says whether the money goes back to the batch.
+    fn is_refund(self) -> bool {
+        self.failure_reason()
+            .is_some_and(|reason| reason.remedy() == Remedy::Refund)
     }
 
     fn failure_reason(self) -> Option<FailureReason> {
@@ -123,7 +130,9 @@ impl App {
             Outcome::Settled if was_settled(line) => None,
             Outcome::Settled => Some(line.settle()),
             Outcome::Failed(_) if was_settled(line) => Some(line.reverse(is_returned(line))),
-            Outcome::Failed(_) => Some(line.take_back(is_returned(line))),
+            outcome @ Outcome::Failed(_) => {
+                Some(line.take_back(is_returned(line) || outcome.is_refund()))
+            }
             Outcome::Unknown | Outcome::NotSent => None,
         };
         let transfers: Vec<Option<Transfer>> = lines.iter().map(transfer_of).collect();
@@ -151,7 +160,7 @@ impl App {
                 failure_reason: outcome.failure_reason(),
                 retry_time: outcome
                     .failure_reason()
-                    .and_then(FailureReason::retry_after)
+                    .and_then(|reason| reason.remedy().retry_after())
                     .map(|delay| now + delay),
             })
             .collect();
@@ -159,7 +168,9 @@ impl App {
         revive_replaced(&mut tx, &written).await?;
         let returns: Vec<(&str, Uuid, Money)> = written
             .iter()
-            .filter(|(line, outcome)| outcome.failure_reason().is_some() && is_returned(line))
+            .filter(|(line, outcome)| {
+                outcome.is_refund() || outcome.failure_reason().is_some() && is_returned(line)
+            })
             .map(|(line, _)| (line.batch.as_str(), line.participation_id, line.amount))
             .collect();
         tell_late_returns(&mut tx, &returns, now).await?;

@@ -8,11 +8,13 @@ use proto::payout::v1 as pb;
 use time::OffsetDateTime;
 
 use crate::{
-    app::holds::Balance,
+    app::{disbursements::ShownDisbursement, holds::Balance},
     domain::{
-        disbursement::{BatchState, Disbursement, DisbursementBatch, DisbursementState},
+        disbursement::{BatchState, DisbursementBatch, DisbursementState, WaitReason},
         hold::{Hold, HoldState},
         ledger::{Difference, Opening, TransferKind, TransferRefusal, Verdict},
+        payee::{PayeeReview, PayeeState},
+        rail::Remedy,
         treasury::{Allotment, AppropriationBalance, FundTrace, Reallocation},
     },
     storage::{
@@ -138,18 +140,85 @@ impl From<Balance> for pb::Balance {
 
 impl From<LinkedAccount> for pb::PayeeAccount {
     fn from(linked: LinkedAccount) -> pb::PayeeAccount {
+        let state = match linked.state {
+            PayeeState::Active => pb::payee_account::State::Active,
+            PayeeState::HeldForReview => pb::payee_account::State::HeldForReview,
+            PayeeState::Rejected => pb::payee_account::State::Rejected,
+        };
+        let review_reason = linked
+            .review_reason
+            .filter(|_| linked.state == PayeeState::Rejected);
         pb::PayeeAccount {
             name: format!("accounts/{}/payeeAccount", linked.account_id),
             channel: linked.channel,
             account_number: String::new(),
             account_number_suffix: linked.number_suffix,
             link_time: Some(timestamp(linked.link_time)),
+            state: state.into(),
+            review_reason: review_reason.unwrap_or_default(),
         }
     }
 }
 
-impl From<Disbursement> for pb::Disbursement {
-    fn from(payment: Disbursement) -> pb::Disbursement {
+impl From<PayeeReview> for pb::PayeeAccountReview {
+    fn from(review: PayeeReview) -> pb::PayeeAccountReview {
+        use pb::payee_account_review::Decision;
+        let decision = match review.decision.as_ref().map(|decided| decided.is_approved) {
+            None => Decision::Unspecified,
+            Some(true) => Decision::Approved,
+            Some(false) => Decision::Rejected,
+        };
+        let review_time = review
+            .decision
+            .as_ref()
+            .map(|decided| timestamp(decided.review_time));
+        let (reviewer, reason) = review
+            .decision
+            .map(|decided| (decided.reviewer, decided.reason))
+            .unwrap_or_default();
+        let sharing = review.sharing_account_ids.iter();
+        pb::PayeeAccountReview {
+            name: names::format("payeeAccountReviews", review.id),
+            account: names::format("accounts", review.account_id),
+            channel: review.channel,
+            account_number_suffix: review.number_suffix,
+            link_time: Some(timestamp(review.link_time)),
+            sharing_accounts: sharing.map(|id| names::format("accounts", id)).collect(),
+            decision: decision.into(),
+            reviewer,
+            reason,
+            review_time,
+        }
+    }
+}
+
+fn remedy_of(remedy: Remedy) -> pb::disbursement::Remedy {
+    match remedy {
+        Remedy::RetryLater(_) => pb::disbursement::Remedy::RetryLater,
+        Remedy::FixAccount => pb::disbursement::Remedy::FixAccount,
+        Remedy::Freeze => pb::disbursement::Remedy::Freeze,
+        Remedy::Refund => pb::disbursement::Remedy::Refund,
+    }
+}
+
+impl From<ShownDisbursement> for pb::Disbursement {
+    fn from(shown: ShownDisbursement) -> pb::Disbursement {
+        let payment = shown.payment;
+        let remedy = payment
+            .failure_reason
+            .map_or(pb::disbursement::Remedy::Unspecified, |reason| {
+                remedy_of(reason.remedy())
+            });
+        let wait_reason = match shown.wait_reason {
+            None => pb::disbursement::WaitReason::Unspecified,
+            Some(WaitReason::PayeeAccountHeld) => pb::disbursement::WaitReason::PayeeAccountHeld,
+            Some(WaitReason::PayeeAccountRejected) => {
+                pb::disbursement::WaitReason::PayeeAccountRejected
+            }
+            Some(WaitReason::ParticipationFrozen) => {
+                pb::disbursement::WaitReason::ParticipationFrozen
+            }
+        };
         let state = match payment.state {
             DisbursementState::Ready => pb::disbursement::State::Ready,
             DisbursementState::Batched => pb::disbursement::State::Batched,
@@ -179,6 +248,8 @@ impl From<Disbursement> for pb::Disbursement {
                 .unwrap_or_default(),
             settle_time: payment.settle_time.map(timestamp),
             benefit: payment.benefit,
+            remedy: remedy.into(),
+            wait_reason: wait_reason.into(),
         }
     }
 }

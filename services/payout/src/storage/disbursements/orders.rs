@@ -13,7 +13,8 @@ use crate::domain::{
 };
 
 /// Claims approved payments as SENT, each to the account that is in force now. `next_inquiry_time` is when they are asked
-/// about if nobody ever tells how the call went. Those of frozen participations stay as they are.
+/// about if nobody ever tells how the call went. Those of frozen participations, and of persons whose payee account is not
+/// active, stay as they are.
 pub async fn claim_approved(
     tx: &mut PgConnection,
     limit: i64,
@@ -23,22 +24,24 @@ pub async fn claim_approved(
     let rows = sqlx::query_as!(
         Row,
         "WITH claimed AS (
-             SELECT disbursements.id, disbursements.account_id
+             SELECT disbursements.id, payee.id AS payee_account_id
              FROM disbursements
              JOIN participation_funds AS funds ON funds.participation_id = disbursements.participation_id
-             WHERE state = 'APPROVED' AND funds.freeze_time IS NULL
+             JOIN payee_accounts AS payee
+                ON payee.account_id = disbursements.account_id AND payee.replace_time IS NULL AND payee.state = 'ACTIVE'
+             WHERE disbursements.state = 'APPROVED' AND funds.freeze_time IS NULL
              ORDER BY disbursements.id
              LIMIT $1
              -- Also the funds: a freeze that was committed before is seen under their lock, and a later one waits.
              FOR NO KEY UPDATE OF disbursements, funds SKIP LOCKED
          )
          UPDATE disbursements
-         SET state = 'SENT', send_time = $2, next_inquiry_time = $3, inquiry_count = 0, payee_account_id = payee.id
+         SET state = 'SENT', send_time = $2, next_inquiry_time = $3, inquiry_count = 0,
+             payee_account_id = claimed.payee_account_id
          FROM claimed
-         JOIN payee_accounts AS payee ON payee.account_id = claimed.account_id AND payee.replace_time IS NULL
          WHERE disbursements.id = claimed.id
-         RETURNING disbursements.id, participation_id, disbursements.account_id, batch, benefit, instalment, amount_minor,
-                   currency, state, failure_reason, due_time, attempt, disbursement_batch_id, send_time, settle_time",
+         RETURNING disbursements.id, participation_id, account_id, batch, benefit, instalment, amount_minor, currency,
+                   state, failure_reason, due_time, attempt, disbursement_batch_id, send_time, settle_time",
         limit,
         now,
         next_inquiry_time,
@@ -48,13 +51,15 @@ pub async fn claim_approved(
     disbursements(rows)
 }
 
-/// Says whether anything is to be sent that is not frozen.
+/// Says whether anything is to be sent that is not frozen and has somewhere to go.
 pub async fn has_approved(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM disbursements
                JOIN participation_funds AS funds ON funds.participation_id = disbursements.participation_id
-               WHERE state = 'APPROVED' AND funds.freeze_time IS NULL
+               JOIN payee_accounts AS payee
+                  ON payee.account_id = disbursements.account_id AND payee.replace_time IS NULL AND payee.state = 'ACTIVE'
+               WHERE disbursements.state = 'APPROVED' AND funds.freeze_time IS NULL
            ) AS "exists!""#
     )
     .fetch_one(connection)
@@ -225,9 +230,9 @@ pub async fn lock_sent(
 pub struct OrderChange {
     /// The payment.
     pub id: Uuid,
-    /// SETTLED, FAILED, UNKNOWN or, when nothing was sent, APPROVED.
+    /// SETTLED, FAILED, CANCELLED when its money was refunded, UNKNOWN or, when nothing was sent, APPROVED.
     pub state: DisbursementState,
-    /// For FAILED: why.
+    /// For FAILED and CANCELLED: why.
     pub failure_reason: Option<FailureReason>,
     /// For FAILED: from when it is tried again by itself.
     pub retry_time: Option<OffsetDateTime>,
@@ -340,7 +345,7 @@ pub async fn revive_due(tx: &mut PgConnection, now: OffsetDateTime) -> Result<()
 }
 
 /// Gives those failed payments another attempt, under a new reference, whose person has linked another account since they
-/// were sent, and whose money is still there.
+/// were sent, and whose money is still there; but not to those that stand still.
 pub async fn revive_replaced(tx: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE disbursements
@@ -349,11 +354,13 @@ pub async fn revive_replaced(tx: &mut PgConnection, ids: &[Uuid]) -> Result<(), 
          FROM participation_funds AS funds, payee_accounts AS payee
          WHERE disbursements.id = ANY($1::uuid[])
            AND disbursements.state = 'FAILED'
+           AND disbursements.failure_reason <> ALL($2::text[])
            AND funds.participation_id = disbursements.participation_id
            AND funds.return_time IS NULL
            AND payee.id = disbursements.payee_account_id
            AND payee.replace_time IS NOT NULL",
         ids,
+        &FailureReason::frozen_names() as &[&str],
     )
     .execute(tx)
     .await?;
