@@ -50,6 +50,7 @@ impl App {
         if let Some(answer) = idempotency::claim(&mut tx, &key, now).await?.answer()? {
             return Ok(answer);
         }
+        storage::disbursement_batches::lock_making(&mut tx).await?;
         storage::disbursements::orders::revive_due(&mut tx, now).await?;
         let lines = claim_within_limits(&mut tx, currency, now, line_count_max).await?;
         if lines.is_empty() {
@@ -228,7 +229,7 @@ async fn with_wait_reasons(
     Ok(shown.collect())
 }
 
-/// Claims due payments. Those that would bring a wallet over its limits are due again with the next month, and others
+/// Claims due payments, while nobody else makes a batch. Those that would bring a wallet over its limits are due again with the next month, and others
 /// take their place.
 async fn claim_within_limits(
     tx: &mut PgConnection,
@@ -239,10 +240,10 @@ async fn claim_within_limits(
     let month = Month::of(now);
     loop {
         let lines = storage::disbursements::claim_ready(tx, currency, now, line_count_max).await?;
-        let limited: Vec<Uuid> = lines
+        let limited: Vec<&[u8]> = lines
             .iter()
             .filter(|line| limits_of(line).is_some())
-            .map(|line| line.account_id)
+            .map(|line| line.number_hash.as_slice())
             .collect();
         if limited.is_empty() {
             return Ok(lines);
@@ -253,7 +254,7 @@ async fn claim_within_limits(
             let Some(limits) = limits_of(line) else {
                 return true;
             };
-            let paid = paid.entry(line.account_id).or_default();
+            let paid = paid.entry(line.number_hash.clone()).or_default();
             let is_within = limits.allow(*paid, line.amount_minor);
             if is_within {
                 *paid = paid.saturating_add(line.amount_minor);

@@ -7,6 +7,18 @@ use uuid::Uuid;
 use super::{known, money};
 use crate::domain::disbursement::{BatchState, Disbursement, DisbursementBatch};
 
+/// The lock of whoever makes a batch: `disburse` in hexadecimal.
+const MAKING: i64 = 0x6469_7362_7572_7365;
+
+/// Lets one batch be made at a time, until the end of the transaction: what an account may still get in a month is a sum
+/// over the lines of all batches, which no constraint can hold.
+pub async fn lock_making(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", MAKING)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// Adds a batch.
 pub async fn insert(tx: &mut PgConnection, new: &DisbursementBatch) -> Result<(), sqlx::Error> {
     sqlx::query!(

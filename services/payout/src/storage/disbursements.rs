@@ -220,12 +220,12 @@ pub async fn in_flight_minor(
 pub struct ReadyLine {
     /// Its id.
     pub id: Uuid,
-    /// The person's account.
-    pub account_id: Uuid,
     /// The amount.
     pub amount_minor: i64,
     /// The code of the channel that the person is paid by.
     pub channel: String,
+    /// Which account of the channel it is; persons may share it.
+    pub number_hash: Vec<u8>,
 }
 
 /// Locks the READY payments of a currency that are due, the longest due first, and returns them. Those that another
@@ -239,7 +239,7 @@ pub async fn claim_ready(
 ) -> Result<Vec<ReadyLine>, sqlx::Error> {
     sqlx::query_as!(
         ReadyLine,
-        r#"SELECT disbursements.id, disbursements.account_id, amount_minor, payee.channel
+        r#"SELECT disbursements.id, amount_minor, payee.channel, payee.number_hash
          FROM disbursements
          JOIN participation_funds AS funds ON funds.participation_id = disbursements.participation_id
          JOIN payee_accounts AS payee
@@ -256,21 +256,28 @@ pub async fn claim_ready(
     .await
 }
 
-/// Returns what persons were paid since a moment, or will be, in a currency: what is in a batch counts.
+/// Returns what payee accounts got since a moment, or will get, in a currency, whoever is paid there: what was sent there, and
+/// what is in a batch for a person who has linked it.
 pub async fn paid_since(
     tx: &mut PgConnection,
-    account_ids: &[Uuid],
+    number_hashes: &[&[u8]],
     currency: Currency,
     since: OffsetDateTime,
-) -> Result<HashMap<Uuid, i64>, sqlx::Error> {
+) -> Result<HashMap<Vec<u8>, i64>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT account_id, sum(amount_minor)::bigint AS "paid!"
-           FROM disbursements
-           WHERE account_id = ANY($1::uuid[])
+        r#"SELECT payee.number_hash, sum(amount_minor)::bigint AS "paid!"
+           FROM payee_accounts AS payee
+           JOIN disbursements ON disbursements.account_id = payee.account_id
+           WHERE payee.number_hash = ANY($1::bytea[])
              AND currency = $2
-             AND (state IN ('BATCHED', 'APPROVED', 'SENT', 'UNKNOWN') OR state = 'SETTLED' AND settle_time >= $3)
-           GROUP BY account_id"#,
-        account_ids,
+             AND CASE
+                 WHEN disbursements.state IN ('BATCHED', 'APPROVED') THEN payee.replace_time IS NULL
+                 WHEN disbursements.payee_account_id <> payee.id THEN false
+                 WHEN disbursements.state IN ('SENT', 'UNKNOWN') THEN true
+                 ELSE disbursements.state = 'SETTLED' AND settle_time >= $3
+             END
+           GROUP BY payee.number_hash"#,
+        number_hashes as &[&[u8]],
         currency.code(),
         since,
     )
@@ -278,7 +285,7 @@ pub async fn paid_since(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (row.account_id, row.paid))
+        .map(|row| (row.number_hash, row.paid))
         .collect())
 }
 

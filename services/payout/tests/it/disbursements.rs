@@ -367,6 +367,102 @@ async fn a_wallet_gets_no_more_in_a_month_than_it_may_and_a_bank_account_does(db
     world.assert_sound().await;
 }
 
+/// Makes so many payments of 600,000 READY for each of some persons, who are all paid into one wallet.
+async fn many_into_one_wallet(world: &World, people: &[Participation], count: usize) {
+    let participations: Vec<Participation> = (0..people.len() * count)
+        .map(|i| Participation {
+            account_id: people[i % people.len()].account_id,
+            ..Participation::new()
+        })
+        .collect();
+    world
+        .deliver(&awarded(BATCH, &participations))
+        .await
+        .unwrap();
+    for participation in &participations {
+        world.complete(participation).await;
+    }
+    for person in people {
+        world.open_wallet(person, "6281900000001");
+        world.link(person, "6281900000001").await.unwrap();
+    }
+    for review in world.reviews().await {
+        let decision = pb::payee_account_review::Decision::Approved;
+        world.review(&review, decision).await.unwrap();
+    }
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn batches_made_at_once_keep_a_wallet_below_its_cap_together(db: PgPool) {
+    // 66 times 600,000 are 39.6 million.
+    const WITHIN: i64 = 66;
+    let world = World::with_budget(db, 80).await;
+    many_into_one_wallet(&world, &[Participation::new()], 80).await;
+    // Both have chosen their lines before either has written its batch, as far as they can.
+    let mut gate = world.db.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE disbursement_batches IN SHARE MODE")
+        .execute(&mut *gate)
+        .await
+        .unwrap();
+
+    let batches = (0..2).map(|_| async {
+        let request = pb::CreateDisbursementBatchRequest {
+            line_count_max: 40,
+            ..batch_request()
+        };
+        world
+            .disbursements()
+            .create_disbursement_batch(request)
+            .await
+    });
+    let opening = async {
+        waiting_for_locks(&world, 2).await;
+        gate.rollback().await.unwrap();
+    };
+    let (outcomes, ()) = tokio::join!(futures::future::join_all(batches), opening);
+
+    let counts: Vec<i64> = outcomes
+        .into_iter()
+        .map(|outcome| outcome.unwrap().into_inner().line_count)
+        .collect();
+    assert_eq!(counts.iter().sum::<i64>(), WITHIN, "{counts:?}");
+}
+
+/// Waits until so many transactions of the test's database wait for a lock.
+async fn waiting_for_locks(world: &World, count: i64) {
+    let mut tries = 0;
+    loop {
+        let waiting = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!"
+               FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock'"#
+        );
+        if waiting.fetch_one(&world.db).await.unwrap() >= count {
+            return;
+        }
+        tries += 1;
+        assert!(tries < 500, "nobody waits");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn persons_who_share_a_wallet_share_its_cap(db: PgPool) {
+    let world = World::with_budget(db, 80).await;
+    many_into_one_wallet(&world, &[Participation::new(), Participation::new()], 40).await;
+
+    let first = world.approve_all().await;
+    world.app.send_round().await.unwrap();
+    let again = world
+        .disbursements()
+        .create_disbursement_batch(batch_request())
+        .await
+        .unwrap_err();
+
+    assert_eq!(first.line_count, 66);
+    assert_eq!(reason(&again), "NOTHING_DUE");
+}
+
 #[sqlx::test(migrator = "payout::storage::MIGRATOR")]
 async fn payments_are_listed_by_state_page_by_page(db: PgPool) {
     let world = World::with_budget(db, 3).await;
