@@ -76,6 +76,7 @@ const OPERATOR: &[&str] = &[
     "payout.ledger.*",
     "payout.participationFunds.*",
     "payout.payeeAccountReviews.*",
+    "payout.paymentFiles.*",
     "payout.reallocations.*",
     "payout.reconciliations.*",
     "payout.statements.*",

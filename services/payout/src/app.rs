@@ -32,8 +32,10 @@ pub mod payees;
 
 pub mod disbursements;
 pub mod notices;
+pub mod payment_files;
 pub mod payments;
 
+mod content;
 pub mod reconciliations;
 pub mod reversals;
 

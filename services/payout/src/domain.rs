@@ -13,6 +13,7 @@ pub mod hold;
 
 pub mod disbursement;
 pub mod payee;
+pub mod payment_file;
 pub mod rail;
 
 pub mod reconciliation;

@@ -20,6 +20,7 @@ use crate::{
         hold::HoldRefusal,
         ledger::TransferRefusal,
         payee::LinkRefusal,
+        payment_file::FileRefusal,
         statement::Faults,
         treasury::TreasuryRefusal,
     },
@@ -54,6 +55,9 @@ pub enum Error {
     /// A payment's standing still cannot be ended.
     #[error("resolve a payment")]
     Resolve(#[source] NotFailed),
+    /// A batch is not told to the bank by a file, or a report is not taken in.
+    #[error("pay by file")]
+    File(#[source] FileRefusal),
     /// A batch of payments is not made or approved.
     #[error("make or approve a batch of payments")]
     Batch(#[source] BatchRefusal),
@@ -125,13 +129,14 @@ impl From<Error> for Refusal {
             )
             .with("disbursement", names::format("disbursements", refusal.id))
             .with("state", refusal.state.as_str()),
+            Error::File(refusal) => file(refusal),
             Error::Batch(refusal) => batch(refusal),
-            Error::StatementFaulty(faults) => statement_faulty(faults),
-            Error::StatementCut(error) => {
-                let mut violations = Violations::new();
-                violations.add("content", "did not come to its end");
-                Refusal::invalid(violations).because(error)
-            }
+            Error::StatementFaulty(faults) => faulty(
+                ErrorReason::StatementFaulty,
+                "the statement is wrong in itself; nothing of it was stored",
+                faults,
+            ),
+            Error::StatementCut(error) => cut().because(error),
             Error::StatementExists(id) => own(
                 Code::AlreadyExists,
                 ErrorReason::StatementExists,
@@ -301,7 +306,40 @@ fn batch(refusal: BatchRefusal) -> Refusal {
     }
 }
 
-fn statement_faulty(faults: Faults) -> Refusal {
+fn file(refusal: FileRefusal) -> Refusal {
+    let text = refusal.to_string();
+    let of_batch = |reason, id| {
+        own(Code::FailedPrecondition, reason, text.clone()).with(
+            "disbursement_batch",
+            names::format("disbursementBatches", id),
+        )
+    };
+    match refusal {
+        FileRefusal::NotByFile(id) => of_batch(ErrorReason::BatchNotByFile, id),
+        FileRefusal::NotApproved(id) => of_batch(ErrorReason::BatchNotApproved, id),
+        FileRefusal::NotExported(id) => of_batch(ErrorReason::BatchNotExported, id),
+        FileRefusal::ReportFaulty(faults) => faulty(
+            ErrorReason::StatusReportFaulty,
+            "the report does not agree with its file or with what is known; nothing of it took effect",
+            faults,
+        ),
+        FileRefusal::ReportCut => cut(),
+        FileRefusal::ReportExists(id) => {
+            own(Code::AlreadyExists, ErrorReason::StatusReportExists, text).with(
+                "payment_status_report",
+                names::format("paymentStatusReports", id),
+            )
+        }
+    }
+}
+
+fn cut() -> Refusal {
+    let mut violations = Violations::new();
+    violations.add("content", "did not come to its end");
+    Refusal::invalid(violations)
+}
+
+fn faulty(reason: ErrorReason, text: &str, faults: Faults) -> Refusal {
     let mut violations = Violations::new();
     for fault in faults.first {
         let place = match fault.entry {
@@ -310,13 +348,9 @@ fn statement_faulty(faults: Faults) -> Refusal {
         };
         violations.add(place, fault.what);
     }
-    own(
-        Code::InvalidArgument,
-        ErrorReason::StatementFaulty,
-        "the statement is wrong in itself; nothing of it was stored".to_owned(),
-    )
-    .with("fault_count", faults.count.to_string())
-    .with_violations(violations)
+    own(Code::InvalidArgument, reason, text.to_owned())
+        .with("fault_count", faults.count.to_string())
+        .with_violations(violations)
 }
 
 fn currency_mismatched(text: String, currency_code: &'static str) -> Refusal {

@@ -1,4 +1,5 @@
-//! The formats of bank statements, each read in one pass and with little memory, whatever the size of the file.
+//! The formats of banks' files, each read or written in one pass and with little memory, whatever the size of the file:
+//! statements, and payments by file with the reports on them.
 //!
 //! A reader names every fault that it can go on after; only what it has lost its place in ends the reading.
 
@@ -12,6 +13,9 @@ use crate::domain::statement::{Entry, Faults, Format, Intake, Statement};
 mod camt;
 mod csv;
 mod mt940;
+pub mod pain001;
+pub mod pain002;
+mod xml;
 
 /// The longest element, line or record, in bytes. Real ones are some hundred.
 const PIECE_BYTES_MAX: u64 = 256 * 1024;
@@ -133,7 +137,7 @@ impl<R: BufRead> Read for Pieces<R> {
 
 /// Reads an amount without a sign, such as `600000.00`, into minor units: digits, and a fraction no finer than the
 /// currency's.
-fn amount(text: &str, separator: char, currency: Currency) -> Option<i64> {
+pub fn amount(text: &str, separator: char, currency: Currency) -> Option<i64> {
     let (whole, fraction) = text.split_once(separator).unwrap_or((text, ""));
     let is_digits = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
     if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) {

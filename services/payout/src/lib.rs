@@ -21,6 +21,7 @@ use proto::{
     payout::v1::{
         disbursement_service_server::DisbursementServiceServer,
         funds_service_server::FundsServiceServer, ledger_service_server::LedgerServiceServer,
+        payment_file_service_server::PaymentFileServiceServer,
         reconciliation_service_server::ReconciliationServiceServer,
         treasury_service_server::TreasuryServiceServer,
     },
@@ -132,6 +133,7 @@ pub fn mount(server: Server, app: &App) -> Server {
         .add(TreasuryServiceServer::from_arc(Arc::clone(&rpc)))
         .add(FundsServiceServer::from_arc(Arc::clone(&rpc)))
         .add(DisbursementServiceServer::from_arc(Arc::clone(&rpc)))
+        .add(PaymentFileServiceServer::from_arc(Arc::clone(&rpc)))
         .add(LedgerServiceServer::from_arc(Arc::clone(&rpc)))
         .add(ReconciliationServiceServer::from_arc(rpc))
 }

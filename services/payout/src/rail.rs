@@ -138,6 +138,11 @@ impl Rail {
         &self.source_account
     }
 
+    /// Returns who we are there.
+    pub fn client_id(&self) -> &str {
+        self.signer.client_id()
+    }
+
     /// Gets a token unless there is one: says whether the rail lets us in, before anything is promised to it.
     ///
     /// # Errors

@@ -6,10 +6,12 @@ mod convert;
 mod disbursements;
 mod funds;
 mod ledger;
+mod payment_files;
 mod reconciliations;
 mod treasury;
+mod uploads;
 
-/// Serves the five services of the contract.
+/// Serves the six services of the contract.
 #[derive(Clone)]
 pub struct Rpc {
     app: App,

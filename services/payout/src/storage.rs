@@ -1,6 +1,6 @@
 //! SQL, by table. Functions take a connection or a transaction of the caller. Rows are locked in the order of their ids;
-//! across tables in this order: statements (one import at a time), the making of batches (one at a time), holds, payee
-//! accounts, participations' funds, clawbacks, disbursements, their batches, ledger accounts.
+//! across tables in this order: statements (one import at a time), payment initiations, the making of batches (one at a
+//! time), holds, payee accounts, participations' funds, clawbacks, disbursements, their batches, ledger accounts.
 
 use chassis::money::{Currency, Money};
 
@@ -12,6 +12,7 @@ pub mod funds_holds;
 pub mod ledger;
 pub mod participation_funds;
 pub mod payee_accounts;
+pub mod payment_files;
 pub mod statements;
 pub mod traces;
 pub mod treasury;

@@ -228,6 +228,7 @@ impl Programme {
             request_id: request_id(),
             currency_code: currency_code.to_owned(),
             line_count_max: 0,
+            rail: 0,
         };
         let mut client = DisbursementServiceClient::new(self.treasurer());
         match client.create_disbursement_batch(request).await {

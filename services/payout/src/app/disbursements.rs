@@ -18,7 +18,7 @@ use crate::{
         chart::{self, AccountKind},
         disbursement::{
             BatchRefusal, BatchState, ControlTotals, Disbursement, DisbursementBatch,
-            DisbursementState, NotFailed, Resolution, WaitReason,
+            DisbursementState, NotFailed, Rail, Resolution, WaitReason,
         },
         ledger::{NewAccount, Transfer},
         payee::{Channel, Limits, Month},
@@ -36,14 +36,24 @@ pub struct ShownDisbursement {
     pub wait_reason: Option<WaitReason>,
 }
 
+/// A batch as it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct NewBatch {
+    /// The currency of its lines.
+    pub currency: Currency,
+    /// The most lines.
+    pub line_count_max: i64,
+    /// How they get to the bank.
+    pub rail: Rail,
+}
+
 impl App {
     /// Puts all READY payments of a currency that are due into a batch.
     pub async fn create_disbursement_batch(
         &self,
         key: RequestKey,
         maker: &str,
-        currency: Currency,
-        line_count_max: i64,
+        new: NewBatch,
     ) -> Result<pb::DisbursementBatch, Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -52,7 +62,8 @@ impl App {
         }
         storage::disbursement_batches::lock_making(&mut tx).await?;
         storage::disbursements::orders::revive_due(&mut tx, now).await?;
-        let lines = claim_within_limits(&mut tx, currency, now, line_count_max).await?;
+        let currency = new.currency;
+        let lines = claim_within_limits(&mut tx, currency, now, new.line_count_max).await?;
         if lines.is_empty() {
             return Err(Error::Batch(BatchRefusal::NothingDue));
         }
@@ -66,13 +77,14 @@ impl App {
             line_count: totals.line_count,
             total: totals.total,
             state: BatchState::PendingApproval,
+            rail: new.rail,
             maker: maker.to_owned(),
             approver: None,
             create_time: now,
             approve_time: None,
         };
         storage::disbursement_batches::insert(&mut tx, &batch).await?;
-        storage::disbursements::set_batched(&mut tx, &ids, batch.id).await?;
+        storage::disbursements::set_batched(&mut tx, &ids, &batch).await?;
 
         let answer = pb::DisbursementBatch::from(batch);
         idempotency::store(&mut tx, &key, &answer).await?;
@@ -229,8 +241,8 @@ async fn with_wait_reasons(
     Ok(shown.collect())
 }
 
-/// Claims due payments, while nobody else makes a batch. Those that would bring a wallet over its limits are due again with the next month, and others
-/// take their place.
+/// Claims due payments, while nobody else makes a batch. Those that would bring a wallet over its limits are due again with
+/// the next month, and others take their place.
 async fn claim_within_limits(
     tx: &mut PgConnection,
     currency: Currency,
@@ -296,6 +308,6 @@ fn in_flight_accounts(lines: &[Disbursement]) -> Vec<NewAccount> {
         .collect()
 }
 
-fn too_large(error: MoneyError) -> Error {
+pub(super) fn too_large(error: MoneyError) -> Error {
     Error::Database(sqlx::Error::Decode(Box::new(error)))
 }

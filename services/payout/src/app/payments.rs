@@ -14,6 +14,9 @@
 //! Lines of frozen participations are skipped where a line is marked as SENT, in 1 and 5, under the lock of the
 //! participation's funds: they stay APPROVED or UNKNOWN, and are met there again when that is lifted.
 //!
+//! Lines of batches that go by file are none of this worker's (`payment_files.rs`), but for those without an answer, which it
+//! gives up as UNKNOWN.
+//!
 //! Several replicas work side by side: a claim skips what another has locked, and a result is written only where the
 //! line is still undecided and in the same attempt.
 
@@ -43,7 +46,7 @@ use crate::{
     },
 };
 
-mod results;
+pub(super) mod results;
 
 use results::Outcome;
 
@@ -161,6 +164,7 @@ impl App {
 
     /// Asks about some lines whose inquiry is due, and sends those again that the rail does not know.
     pub async fn inquire_round(&self) -> Result<Round, Error> {
+        self.give_up_unanswered(CHUNK_MAX).await?;
         let plan = self.payments.inquiry_plan;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;

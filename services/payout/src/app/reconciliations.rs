@@ -6,7 +6,7 @@
 //!    set-wise, writes the findings, keeps the entries, books the reversals, and stores the answer.
 //! 3. The same bytes, and the same `request_id`, find what was compared before.
 
-use std::io::{self, BufRead, Read};
+use std::io;
 
 use chassis::{
     idempotency::{self, RequestKey},
@@ -19,7 +19,11 @@ use time::{Duration, OffsetDateTime};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{App, reversals::reverse};
+use super::{
+    App,
+    content::{self, Content},
+    reversals::reverse,
+};
 use crate::{
     domain::{
         reconciliation::{Finding, FindingKind, Reconciliation},
@@ -109,7 +113,8 @@ impl App {
 
     async fn unstage_older(&self, id: Uuid) -> Result<(), sqlx::Error> {
         let mut connection = self.db.acquire().await?;
-        storage::statements::unstage_older(&mut connection, older(id)).await
+        storage::statements::unstage_older(&mut connection, content::earliest_alive(id, STAGED_MAX))
+            .await
     }
 
     fn check_account(&self, statement: Statement) -> Result<Statement, Error> {
@@ -328,54 +333,8 @@ fn read(
         let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_ENTRIES));
         chunks.blocking_send(full).is_ok()
     };
-    let input = Content {
-        receiver: content,
-        piece: Vec::new(),
-        position: 0,
-    };
-    let statement = formats::read(format, input, &mut sink)?;
+    let statement = formats::read(format, Content::new(content), &mut sink)?;
     // Whoever does not take it has failed before, and says so.
     let _ = chunks.blocking_send(chunk);
     Ok(statement)
-}
-
-/// The earliest id of a file whose process may still live.
-fn older(id: Uuid) -> Uuid {
-    let millis = id.as_u128() >> 80;
-    let before = millis.saturating_sub(STAGED_MAX.whole_milliseconds().unsigned_abs());
-    Uuid::from_u128(before << 80)
-}
-
-/// The bytes of a file, as they come.
-struct Content {
-    receiver: mpsc::Receiver<io::Result<Vec<u8>>>,
-    piece: Vec<u8>,
-    position: usize,
-}
-
-impl BufRead for Content {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.position == self.piece.len() {
-            match self.receiver.blocking_recv() {
-                Some(piece) => self.piece = piece?,
-                None => return Ok(&[]),
-            }
-            self.position = 0;
-        }
-        Ok(&self.piece[self.position..])
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.position += amount;
-    }
-}
-
-impl Read for Content {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let amount = available.len().min(buffer.len());
-        buffer[..amount].copy_from_slice(&available[..amount]);
-        self.consume(amount);
-        Ok(amount)
-    }
 }

@@ -1,9 +1,9 @@
 //! Payments to persons and the batches that two people stand for.
 //!
-//! `READY → BATCHED → APPROVED → SENT → SETTLED | FAILED | UNKNOWN`; `UNKNOWN` is left by an inquiry alone; `SETTLED`
-//! becomes `FAILED` when the rail has taken the money back; `FAILED` becomes `READY` again when the person links an
-//! account, with time, or when an operator says so, as its reason's remedy is (`rail.rs`); all but the sent ones can
-//! become `CANCELLED`, and a sent one that is refunded does.
+//! `READY → BATCHED → APPROVED → SENT → SETTLED | FAILED | UNKNOWN`; `UNKNOWN` is left by an inquiry alone, or by the
+//! bank's report where payments go by file (`payment_file.rs`); `SETTLED` becomes `FAILED` when the rail has taken the
+//! money back; `FAILED` becomes `READY` again when the person links an account, with time, or when an operator says so, as
+//! its reason's remedy is (`rail.rs`); all but the sent ones can become `CANCELLED`, and a sent one that is refunded does.
 
 use chassis::money::{Currency, Money, MoneyError};
 use time::{Duration, OffsetDateTime};
@@ -111,6 +111,15 @@ pub enum BatchState {
     Approved,
 }
 
+/// How payments get to the bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rail {
+    /// One by one, through the rail's API.
+    Api,
+    /// All together, by a file.
+    File,
+}
+
 /// Payments that are approved together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisbursementBatch {
@@ -122,6 +131,8 @@ pub struct DisbursementBatch {
     pub total: Money,
     /// The state.
     pub state: BatchState,
+    /// How they get to the bank.
+    pub rail: Rail,
     /// Who made it.
     pub maker: String,
     /// Who approved it.
@@ -410,6 +421,23 @@ impl DisbursementState {
         DisbursementState::ALL
             .into_iter()
             .find(|state| state.as_str() == name)
+    }
+}
+
+impl Rail {
+    /// Returns its name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Rail::Api => "API",
+            Rail::File => "FILE",
+        }
+    }
+
+    /// Finds a rail by its name.
+    pub fn parse(name: &str) -> Option<Rail> {
+        [Rail::Api, Rail::File]
+            .into_iter()
+            .find(|rail| rail.as_str() == name)
     }
 }
 

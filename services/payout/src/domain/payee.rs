@@ -68,6 +68,11 @@ const WALLET: Option<Limits> = Some(Limits {
 /// The channels' local time.
 const OFFSET: UtcOffset = offset!(+7);
 
+/// Returns the day of a time where the channels are.
+pub fn local_date(time: OffsetDateTime) -> Date {
+    time.to_offset(OFFSET).date()
+}
+
 /// Every channel.
 pub const CHANNELS: &[Channel] = &[
     Channel {
@@ -267,7 +272,7 @@ impl Month {
             let day = date.replace_day(1).unwrap_or(date);
             day.midnight().assume_offset(OFFSET)
         };
-        let start = first(time.to_offset(OFFSET).date());
+        let start = first(local_date(time));
         // 31 days after a month's first day are in the next one, and not in the one after that.
         let end = first((start + time::Duration::days(31)).date());
         Month { start, end }

@@ -7,16 +7,12 @@
 use std::io::BufRead;
 
 use chassis::money::Currency;
-use quick_xml::{
-    Reader, XmlVersion,
-    events::{BytesStart, Event},
+
+use super::{
+    Pieces, Stop, amount, iso_date, reference,
+    xml::{self, Elements},
 };
-
-use super::{NOT_UTF_8, Pieces, Stop, amount, iso_date, reference};
 use crate::domain::statement::{Balance, Direction, Format, Head, Intake, RawEntry};
-
-/// No element of a statement lies deeper.
-const DEPTH_MAX: usize = 32;
 
 /// Where the reading is.
 struct Camt<'a, 's> {
@@ -24,10 +20,6 @@ struct Camt<'a, 's> {
     /// `BkToCstmrStmt` and `Stmt`, or `BkToCstmrDbtCdtNtfctn` and `Ntfctn`.
     message: &'static str,
     part: &'static str,
-    /// The local names from the root on, each behind a slash.
-    path: String,
-    depth: usize,
-    text: String,
     /// The attribute `Ccy` of the element in hand.
     currency: Option<String>,
     statement_count: u32,
@@ -67,83 +59,22 @@ pub(super) fn read<R: BufRead>(
         intake,
         message,
         part,
-        path: String::new(),
-        depth: 0,
-        text: String::new(),
         currency: None,
         statement_count: 0,
         head: Head::default(),
         balance: RawBalance::default(),
         entry: RawGroup::default(),
     };
-    let mut reader = Reader::from_reader(input);
-    let mut buffer = Vec::new();
-    loop {
-        reader.get_mut().end_piece();
-        buffer.clear();
-        let event = reader.read_event_into(&mut buffer);
-        let line = reader.get_ref().line;
-        let event = match event {
-            Ok(event) => event,
-            Err(quick_xml::Error::Io(error)) => {
-                return Err(Stop::Input(std::io::Error::other(error)));
-            }
-            Err(quick_xml::Error::Encoding(_)) => return Err(camt.lost(line, NOT_UTF_8)),
-            Err(_) => return Err(camt.lost(line, "is not well-formed XML")),
-        };
-        match event {
-            Event::Start(start) => camt.open(line, &start)?,
-            Event::Empty(start) => {
-                camt.open(line, &start)?;
-                camt.close(line)?;
-            }
-            Event::End(_) => camt.close(line)?,
-            Event::Text(text) => camt.text.push_str(&text),
-            Event::CData(text) => camt.text.push_str(&text),
-            Event::GeneralRef(entity) => match entity.resolve_char_ref() {
-                Ok(Some(character)) => camt.text.push(character),
-                _ => match quick_xml::escape::resolve_predefined_entity(&entity) {
-                    Some(text) => camt.text.push_str(text),
-                    None => return Err(camt.lost(line, "has an entity that is not defined")),
-                },
-            },
-            // Entities of its own, and what they expand to, have no place in a statement.
-            Event::DocType(_) => return Err(camt.lost(line, "has a document type")),
-            Event::Eof => break,
-            Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
-        }
-    }
-    let line = reader.get_ref().line;
-    if camt.depth > 0 {
-        return Err(camt.lost(line, "ends before its last element does"));
-    }
+    let line = xml::walk(input, &mut camt)?;
     if camt.statement_count == 0 {
         return Err(camt.lost(line, "holds no statement of the format that was named"));
     }
     Ok(camt.head)
 }
 
-impl Camt<'_, '_> {
-    fn lost(&mut self, line: u64, what: &'static str) -> Stop {
-        self.intake.fault(line, what);
-        Stop::Lost
-    }
-
-    fn open(&mut self, line: u64, start: &BytesStart<'_>) -> Result<(), Stop> {
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return Err(self.lost(line, "has elements in elements more than 32 deep"));
-        }
-        self.path.push('/');
-        self.path.push_str(start.local_name().as_ref());
-        self.text.clear();
-        self.currency = match start.try_get_attribute("Ccy") {
-            Ok(attribute) => attribute
-                .and_then(|attribute| attribute.normalized_value(XmlVersion::Implicit1_0).ok())
-                .map(std::borrow::Cow::into_owned),
-            Err(_) => return Err(self.lost(line, "has an attribute that is not well-formed")),
-        };
-        match self.inside() {
+impl Elements for Camt<'_, '_> {
+    fn open(&mut self, line: u64, path: &str) -> Result<(), Stop> {
+        match self.inside(path) {
             Some("") => {
                 self.statement_count += 1;
                 if self.statement_count > 1 {
@@ -164,34 +95,37 @@ impl Camt<'_, '_> {
         Ok(())
     }
 
+    fn close(
+        &mut self,
+        line: u64,
+        path: &str,
+        text: &str,
+        currency: Option<&str>,
+    ) -> Result<(), Stop> {
+        self.currency = currency.map(str::to_owned);
+        match self.inside(path) {
+            Some(inside) => self.close_inside(line, inside, text),
+            None => Ok(()),
+        }
+    }
+
+    fn fault(&mut self, line: u64, what: &'static str) {
+        self.intake.fault(line, what);
+    }
+}
+
+impl Camt<'_, '_> {
+    fn lost(&mut self, line: u64, what: &'static str) -> Stop {
+        self.intake.fault(line, what);
+        Stop::Lost
+    }
+
     /// Returns the path below the statement; `None` outside of it.
-    fn inside(&self) -> Option<&str> {
-        self.path
-            .strip_prefix("/Document/")?
+    fn inside<'p>(&self, path: &'p str) -> Option<&'p str> {
+        path.strip_prefix("/Document/")?
             .strip_prefix(self.message)?
             .strip_prefix('/')?
             .strip_prefix(self.part)
-    }
-
-    fn close(&mut self, line: u64) -> Result<(), Stop> {
-        let text = std::mem::take(&mut self.text);
-        let text = text.trim();
-        // The end of the element's name is where the next one of the same depth begins.
-        let path = std::mem::take(&mut self.path);
-        let inside = path
-            .strip_prefix("/Document/")
-            .and_then(|path| path.strip_prefix(self.message))
-            .and_then(|path| path.strip_prefix('/'))
-            .and_then(|path| path.strip_prefix(self.part));
-        let read = match inside {
-            Some(inside) => self.close_inside(line, inside, text),
-            None => Ok(()),
-        };
-        self.path = path;
-        let parent = self.path.rfind('/').unwrap_or(0);
-        self.path.truncate(parent);
-        self.depth = self.depth.saturating_sub(1);
-        read
     }
 
     fn close_inside(&mut self, line: u64, path: &str, text: &str) -> Result<(), Stop> {

@@ -13,11 +13,12 @@ use uuid::Uuid;
 
 use crate::{
     app::{
+        disbursements::NewBatch,
         payees::NewPayeeAccount,
         treasury::{NewAllotment, NewAppropriation, NewReallocation},
     },
     domain::{
-        disbursement::{ControlTotals, DisbursementState, Resolution},
+        disbursement::{ControlTotals, DisbursementState, Rail, Resolution},
         hold::HoldTerms,
         payee::Channel,
     },
@@ -27,6 +28,7 @@ use crate::{
 mod answers;
 mod clawbacks;
 mod ledger;
+mod payment_files;
 mod reconciliations;
 mod traces;
 
@@ -38,6 +40,9 @@ pub(super) use clawbacks::{
 pub(super) use ledger::{
     create_ledger_accounts, create_transfers, get_ledger_account, list_ledger_accounts,
     list_transfers,
+};
+pub(super) use payment_files::{
+    export_disbursement_batch, status_report_header, status_report_key,
 };
 pub(super) use reconciliations::{import_key, list_findings, statement_header};
 pub(super) use traces::{get_fiscal_year_statement, participation_fund_trace, region_fund_trace};
@@ -370,7 +375,7 @@ pub(super) fn list_disbursements(
 pub(super) fn create_disbursement_batch(
     principal: &Principal,
     request: &pb::CreateDisbursementBatchRequest,
-) -> Result<(RequestKey, Currency, i64), Refusal> {
+) -> Result<(RequestKey, NewBatch), Refusal> {
     let mut violations = Violations::new();
     let key = RequestKey::parse(
         "CreateDisbursementBatch",
@@ -389,8 +394,23 @@ pub(super) fn create_disbursement_batch(
         0 => LINE_COUNT_DEFAULT,
         asked => asked.min(LINE_COUNT_MAX),
     };
-    let (key, currency) = violations.finish(key.zip(currency))?;
-    Ok((key, currency, i64::from(line_count_max)))
+    let rail = match pb::disbursement_batch::Rail::try_from(request.rail) {
+        Ok(pb::disbursement_batch::Rail::Unspecified | pb::disbursement_batch::Rail::Api) => {
+            Some(Rail::Api)
+        }
+        Ok(pb::disbursement_batch::Rail::File) => Some(Rail::File),
+        Err(_) => None,
+    };
+    let rail = violations.require(rail, "rail", "is not a known rail");
+    let batch = key.zip(currency).zip(rail).map(|((key, currency), rail)| {
+        let new = NewBatch {
+            currency,
+            line_count_max: i64::from(line_count_max),
+            rail,
+        };
+        (key, new)
+    });
+    violations.finish(batch)
 }
 
 pub(super) fn approve_disbursement_batch(

@@ -117,13 +117,10 @@ impl DisbursementService for Rpc {
         request: Request<pb::CreateDisbursementBatchRequest>,
     ) -> Result<Response<pb::DisbursementBatch>, Status> {
         let principal = Principal::of(&request)?;
-        let (key, currency, line_count_max) =
-            convert::create_disbursement_batch(principal, request.get_ref())?;
+        let (key, new) = convert::create_disbursement_batch(principal, request.get_ref())?;
         let maker = &principal.subject;
         Ok(Response::new(
-            self.app
-                .create_disbursement_batch(key, maker, currency, line_count_max)
-                .await?,
+            self.app.create_disbursement_batch(key, maker, new).await?,
         ))
     }
 

@@ -1,32 +1,18 @@
-//! `ReconciliationService`. An import's stream is read on as fast as its file is: a slow database slows the caller.
+//! `ReconciliationService`.
 
-use std::io;
-
-use chassis::{
-    auth::Principal,
-    names,
-    paging::PageRequest,
-    status::{Refusal, Violations},
-};
+use chassis::{auth::Principal, names, paging::PageRequest, status::Refusal};
 use proto::payout::v1::{
     self as pb, import_statement_request::Part,
     reconciliation_service_server::ReconciliationService,
 };
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use super::{Rpc, convert};
-
-/// The largest piece of a file.
-const PIECE_BYTES_MAX: usize = 1024 * 1024;
-
-/// The largest file: a camt.053 with ten million entries and all that banks write about them.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
-
-/// Pieces that wait for the reader of the file.
-const PIECES_WAITING_MAX: usize = 2;
+use super::{
+    Rpc, convert,
+    uploads::{self, PIECES_WAITING_MAX, violation},
+};
 
 #[tonic::async_trait]
 impl ReconciliationService for Rpc {
@@ -47,7 +33,7 @@ impl ReconciliationService for Rpc {
         let (pieces, content) = mpsc::channel(PIECES_WAITING_MAX);
         let (staged, received) = tokio::join!(
             self.app.stage_statement(format, content),
-            receive(&mut stream, pieces),
+            uploads::receive(&mut stream, pieces, content_of),
         );
         // What broke the rules of the stream has cut the file: it is the cause.
         let content_hash = received?;
@@ -114,58 +100,12 @@ impl ReconciliationService for Rpc {
     }
 }
 
-/// Passes the pieces of a file on, and returns the hash of all of them. A stream that is cut, or breaks its rules, cuts the
-/// file. When the reader wants no more, the rest is not asked for.
-async fn receive(
-    stream: &mut Streaming<pb::ImportStatementRequest>,
-    pieces: mpsc::Sender<io::Result<Vec<u8>>>,
-) -> Result<[u8; 32], Status> {
-    let mut hash = Sha256::new();
-    let mut length = 0;
-    loop {
-        let piece = match next(stream, &mut length).await {
-            Ok(Some(piece)) => piece,
-            Ok(None) => return Ok(hash.finalize().into()),
-            Err(status) => {
-                let cut = io::Error::other("the stream was cut");
-                // The reader may have given up before.
-                let _ = pieces.send(Err(cut)).await;
-                return Err(status);
-            }
-        };
-        hash.update(&piece);
-        if pieces.send(Ok(piece)).await.is_err() {
-            return Ok(hash.finalize().into());
-        }
+fn content_of(request: pb::ImportStatementRequest) -> Result<Vec<u8>, Refusal> {
+    match request.part {
+        Some(Part::Content(piece)) => Ok(piece),
+        Some(Part::Header(_)) => Err(violation("header", "comes once, first")),
+        None => Err(violation("part", "is required")),
     }
-}
-
-async fn next(
-    stream: &mut Streaming<pb::ImportStatementRequest>,
-    length: &mut u64,
-) -> Result<Option<Vec<u8>>, Status> {
-    let Some(request) = stream.message().await? else {
-        return Ok(None);
-    };
-    let piece = match request.part {
-        Some(Part::Content(piece)) => piece,
-        Some(Part::Header(_)) => return Err(violation("header", "comes once, first").into()),
-        None => return Err(violation("part", "is required").into()),
-    };
-    if piece.len() > PIECE_BYTES_MAX {
-        return Err(violation("content", "is longer than 1 MiB").into());
-    }
-    *length += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-    if *length > FILE_BYTES_MAX {
-        return Err(violation("content", "is together longer than 16 GiB").into());
-    }
-    Ok(Some(piece))
-}
-
-fn violation(field: &str, description: &str) -> Refusal {
-    let mut violations = Violations::new();
-    violations.add(field, description);
-    Refusal::invalid(violations)
 }
 
 /// Reads `statements/{uuid}/reconciliation`.

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{known, money};
-use crate::domain::disbursement::{BatchState, Disbursement, DisbursementBatch};
+use crate::domain::disbursement::{BatchState, Disbursement, DisbursementBatch, Rail};
 
 /// The lock of whoever makes a batch: `disburse` in hexadecimal.
 const MAKING: i64 = 0x6469_7362_7572_7365;
@@ -22,13 +22,14 @@ pub async fn lock_making(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
 /// Adds a batch.
 pub async fn insert(tx: &mut PgConnection, new: &DisbursementBatch) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO disbursement_batches (id, currency, line_count, total_minor, state, maker, create_time)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO disbursement_batches (id, currency, line_count, total_minor, state, rail, maker, create_time)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         new.id,
         new.total.currency().code(),
         new.line_count,
         new.total.minor(),
         new.state.as_str(),
+        new.rail.as_str(),
         new.maker,
         new.create_time,
     )
@@ -43,7 +44,7 @@ pub async fn find(
     id: Uuid,
 ) -> Result<Option<DisbursementBatch>, sqlx::Error> {
     let row = sqlx::query!(
-        "SELECT id, currency, line_count, total_minor, state, maker, approver, create_time, approve_time
+        "SELECT id, currency, line_count, total_minor, state, rail, maker, approver, create_time, approve_time
          FROM disbursement_batches
          WHERE id = $1",
         id,
@@ -56,6 +57,7 @@ pub async fn find(
             line_count: row.line_count,
             total: money(row.total_minor, &row.currency)?,
             state: known(BatchState::parse(&row.state), &row.state)?,
+            rail: known(Rail::parse(&row.rail), &row.rail)?,
             maker: row.maker,
             approver: row.approver,
             create_time: row.create_time,

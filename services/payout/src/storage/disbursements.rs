@@ -10,30 +10,32 @@ use uuid::Uuid;
 use super::{known, money};
 use crate::domain::{
     award::Instalment,
-    disbursement::{Disbursement, DisbursementState, Resolution, WaitReason},
+    disbursement::{
+        Disbursement, DisbursementBatch, DisbursementState, Rail, Resolution, WaitReason,
+    },
     rail::FailureReason,
 };
 
 pub mod orders;
 pub mod reversals;
 
-/// A row as the queries of this file return it.
-struct Row {
-    id: Uuid,
-    participation_id: Uuid,
-    account_id: Uuid,
-    batch: String,
-    benefit: String,
-    instalment: i32,
-    amount_minor: i64,
-    currency: String,
-    state: String,
-    failure_reason: Option<String>,
-    due_time: OffsetDateTime,
-    attempt: i32,
-    disbursement_batch_id: Option<Uuid>,
-    send_time: Option<OffsetDateTime>,
-    settle_time: Option<OffsetDateTime>,
+/// A row as the queries on payments return it.
+pub(super) struct Row {
+    pub(super) id: Uuid,
+    pub(super) participation_id: Uuid,
+    pub(super) account_id: Uuid,
+    pub(super) batch: String,
+    pub(super) benefit: String,
+    pub(super) instalment: i32,
+    pub(super) amount_minor: i64,
+    pub(super) currency: String,
+    pub(super) state: String,
+    pub(super) failure_reason: Option<String>,
+    pub(super) due_time: OffsetDateTime,
+    pub(super) attempt: i32,
+    pub(super) disbursement_batch_id: Option<Uuid>,
+    pub(super) send_time: Option<OffsetDateTime>,
+    pub(super) settle_time: Option<OffsetDateTime>,
 }
 
 impl TryFrom<Row> for Disbursement {
@@ -62,7 +64,7 @@ impl TryFrom<Row> for Disbursement {
     }
 }
 
-fn disbursements(rows: Vec<Row>) -> Result<Vec<Disbursement>, sqlx::Error> {
+pub(super) fn disbursements(rows: Vec<Row>) -> Result<Vec<Disbursement>, sqlx::Error> {
     rows.into_iter().map(Disbursement::try_from).collect()
 }
 
@@ -309,12 +311,15 @@ pub async fn postpone(
 pub async fn set_batched(
     tx: &mut PgConnection,
     ids: &[Uuid],
-    batch_id: Uuid,
+    batch: &DisbursementBatch,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE disbursements SET state = 'BATCHED', disbursement_batch_id = $2 WHERE id = ANY($1::uuid[])",
+        "UPDATE disbursements
+         SET state = 'BATCHED', disbursement_batch_id = $2, by_file = $3
+         WHERE id = ANY($1::uuid[])",
         ids,
-        batch_id,
+        batch.id,
+        batch.rail == Rail::File,
     )
     .execute(tx)
     .await?;
@@ -415,6 +420,7 @@ pub async fn set_resolved(
              disbursement_batch_id = CASE WHEN NOT $2 THEN disbursement_batch_id END,
              payee_account_id = CASE WHEN NOT $2 THEN payee_account_id END,
              send_time = CASE WHEN NOT $2 THEN send_time END,
+             by_file = by_file AND NOT $2,
              inquiry_count = 0,
              retry_time = NULL,
              resolver = $3,
@@ -439,7 +445,7 @@ pub async fn revive_failed(
     sqlx::query!(
         "UPDATE disbursements
          SET state = 'READY', attempt = attempt + 1, failure_reason = NULL, retry_time = NULL,
-             disbursement_batch_id = NULL, payee_account_id = NULL, send_time = NULL, inquiry_count = 0
+             disbursement_batch_id = NULL, by_file = false, payee_account_id = NULL, send_time = NULL, inquiry_count = 0
          FROM participation_funds AS funds
          WHERE disbursements.participation_id = ANY($1::uuid[])
            AND disbursements.state = 'FAILED'

@@ -20,6 +20,7 @@ mod identity;
 mod ledger;
 mod notices;
 mod payees;
+mod payment_files;
 mod payments;
 mod reconciliation;
 mod returns;

@@ -143,6 +143,7 @@ async fn every_violation_of_every_method_is_told_at_once(db: PgPool) {
         request_id: String::new(),
         currency_code: "rupiah".to_owned(),
         line_count_max: -1,
+        rail: 9,
     };
     let status = disbursements
         .create_disbursement_batch(bad_batch)
@@ -150,7 +151,7 @@ async fn every_violation_of_every_method_is_told_at_once(db: PgPool) {
         .unwrap_err();
     assert_eq!(
         fields(&status),
-        ["request_id", "currency_code", "line_count_max"]
+        ["request_id", "currency_code", "line_count_max", "rail"]
     );
     let status = disbursements
         .approve_disbursement_batch(pb::ApproveDisbursementBatchRequest::default())

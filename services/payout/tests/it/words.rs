@@ -209,6 +209,7 @@ pub(crate) fn batch_request() -> pb::CreateDisbursementBatchRequest {
         request_id: request_id(),
         currency_code: "IDR".to_owned(),
         line_count_max: 0,
+        rail: 0,
     }
 }
 

@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// What became of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(in crate::app) enum Outcome {
     /// The payee has the money.
     Settled,
     /// The rail refused for good.
@@ -98,87 +98,96 @@ impl App {
         &self,
         outcomes: &[(Disbursement, Outcome)],
     ) -> Result<(), sqlx::Error> {
-        let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let returned = lock_returned(&mut tx, outcomes).await?;
-        let keys: Vec<(Uuid, i32)> = outcomes
-            .iter()
-            .map(|(line, _)| (line.id, line.attempt))
-            .collect();
-        let outcome_of: HashMap<Uuid, Outcome> = outcomes
-            .iter()
-            .map(|(line, outcome)| (line.id, *outcome))
-            .collect();
-        let mut lines = orders::lock_sent(&mut tx, &keys).await?;
-        // Of a payment that was settled meanwhile, or was in doubt, nothing counts but that it is paid or was taken back.
-        lines.retain(|line| {
-            line.state != DisbursementState::Settled
-                || matches!(
-                    outcome_of[&line.id],
-                    Outcome::Settled | Outcome::Failed(FailureReason::Reversed)
-                )
-        });
-
-        let is_returned = |line: &Disbursement| {
-            returned
-                .get(&line.participation_id)
-                .copied()
-                .unwrap_or(false)
-        };
-        let was_settled = |line: &Disbursement| line.state == DisbursementState::Settled;
-        let transfer_of = |line: &Disbursement| match outcome_of[&line.id] {
-            Outcome::Settled if was_settled(line) => None,
-            Outcome::Settled => Some(line.settle()),
-            Outcome::Failed(_) if was_settled(line) => Some(line.reverse(is_returned(line))),
-            outcome @ Outcome::Failed(_) => {
-                Some(line.take_back(is_returned(line) || outcome.is_refund()))
-            }
-            Outcome::Unknown | Outcome::NotSent => None,
-        };
-        let transfers: Vec<Option<Transfer>> = lines.iter().map(transfer_of).collect();
-        let booked: Vec<Transfer> = transfers.iter().flatten().cloned().collect();
-        let mut verdicts = apply(&mut tx, &booked, now).await?.into_iter();
-        let mut written = Vec::with_capacity(lines.len());
-        for (line, transfer) in lines.iter().zip(&transfers) {
-            let verdict = transfer.as_ref().and_then(|_| verdicts.next());
-            match first_refusal(verdict.into_iter().collect()) {
-                None => written.push((line, outcome_of[&line.id])),
-                // A fault of ours: the line stays undecided and is asked about again, and the others go on.
-                Some(refusal) => tracing::error!(
-                    disbursement.id = %line.id,
-                    error = chassis::telemetry::chain(&refusal),
-                    "the ledger refused the result of a payment"
-                ),
-            }
-        }
-
-        let changes: Vec<OrderChange> = written
-            .iter()
-            .map(|(line, outcome)| OrderChange {
-                id: line.id,
-                state: outcome.state(),
-                failure_reason: outcome.failure_reason(),
-                retry_time: outcome
-                    .failure_reason()
-                    .and_then(|reason| reason.remedy().retry_after())
-                    .map(|delay| now + delay),
-            })
-            .collect();
-        orders::update_all(&mut tx, &changes, now).await?;
-        revive_replaced(&mut tx, &written).await?;
-        let returns: Vec<(&str, Uuid, Money)> = written
-            .iter()
-            .filter(|(line, outcome)| {
-                outcome.is_refund() || outcome.failure_reason().is_some() && is_returned(line)
-            })
-            .map(|(line, _)| (line.batch.as_str(), line.participation_id, line.amount))
-            .collect();
-        tell_late_returns(&mut tx, &returns, now).await?;
-        tell(&mut tx, &written, now).await?;
+        write(&mut tx, outcomes, self.clock.now()).await?;
         tx.commit().await?;
         self.relay.wake();
         Ok(())
     }
+}
+
+/// Writes what became of orders in a transaction: states, ledger and events. One that somebody else has decided meanwhile is
+/// left as it is.
+pub(in crate::app) async fn write(
+    tx: &mut PgConnection,
+    outcomes: &[(Disbursement, Outcome)],
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    let returned = lock_returned(tx, outcomes).await?;
+    let keys: Vec<(Uuid, i32)> = outcomes
+        .iter()
+        .map(|(line, _)| (line.id, line.attempt))
+        .collect();
+    let outcome_of: HashMap<Uuid, Outcome> = outcomes
+        .iter()
+        .map(|(line, outcome)| (line.id, *outcome))
+        .collect();
+    let mut lines = orders::lock_sent(tx, &keys).await?;
+    // Of a payment that was settled meanwhile, or was in doubt, nothing counts but that it is paid or was taken back.
+    lines.retain(|line| {
+        line.state != DisbursementState::Settled
+            || matches!(
+                outcome_of[&line.id],
+                Outcome::Settled | Outcome::Failed(FailureReason::Reversed)
+            )
+    });
+
+    let is_returned = |line: &Disbursement| {
+        returned
+            .get(&line.participation_id)
+            .copied()
+            .unwrap_or(false)
+    };
+    let was_settled = |line: &Disbursement| line.state == DisbursementState::Settled;
+    let transfer_of = |line: &Disbursement| match outcome_of[&line.id] {
+        Outcome::Settled if was_settled(line) => None,
+        Outcome::Settled => Some(line.settle()),
+        Outcome::Failed(_) if was_settled(line) => Some(line.reverse(is_returned(line))),
+        outcome @ Outcome::Failed(_) => {
+            Some(line.take_back(is_returned(line) || outcome.is_refund()))
+        }
+        Outcome::Unknown | Outcome::NotSent => None,
+    };
+    let transfers: Vec<Option<Transfer>> = lines.iter().map(transfer_of).collect();
+    let booked: Vec<Transfer> = transfers.iter().flatten().cloned().collect();
+    let mut verdicts = apply(tx, &booked, now).await?.into_iter();
+    let mut written = Vec::with_capacity(lines.len());
+    for (line, transfer) in lines.iter().zip(&transfers) {
+        let verdict = transfer.as_ref().and_then(|_| verdicts.next());
+        match first_refusal(verdict.into_iter().collect()) {
+            None => written.push((line, outcome_of[&line.id])),
+            // A fault of ours: the line stays undecided and is asked about again, and the others go on.
+            Some(refusal) => tracing::error!(
+                disbursement.id = %line.id,
+                error = chassis::telemetry::chain(&refusal),
+                "the ledger refused the result of a payment"
+            ),
+        }
+    }
+
+    let changes: Vec<OrderChange> = written
+        .iter()
+        .map(|(line, outcome)| OrderChange {
+            id: line.id,
+            state: outcome.state(),
+            failure_reason: outcome.failure_reason(),
+            retry_time: outcome
+                .failure_reason()
+                .and_then(|reason| reason.remedy().retry_after())
+                .map(|delay| now + delay),
+        })
+        .collect();
+    orders::update_all(tx, &changes, now).await?;
+    revive_replaced(tx, &written).await?;
+    let returns: Vec<(&str, Uuid, Money)> = written
+        .iter()
+        .filter(|(line, outcome)| {
+            outcome.is_refund() || outcome.failure_reason().is_some() && is_returned(line)
+        })
+        .map(|(line, _)| (line.batch.as_str(), line.participation_id, line.amount))
+        .collect();
+    tell_late_returns(tx, &returns, now).await?;
+    tell(tx, &written, now).await
 }
 
 /// Locks the funds of the participations whose payments failed, before the payments themselves, and says whether their

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use crate::{
     app::{disbursements::ShownDisbursement, holds::Balance},
     domain::{
-        disbursement::{BatchState, DisbursementBatch, DisbursementState, WaitReason},
+        disbursement::{BatchState, DisbursementBatch, DisbursementState, Rail, WaitReason},
         hold::{Hold, HoldState},
         ledger::{Difference, Opening, TransferKind, TransferRefusal, Verdict},
         payee::{PayeeReview, PayeeState},
@@ -260,7 +260,12 @@ impl From<DisbursementBatch> for pb::DisbursementBatch {
             BatchState::PendingApproval => pb::disbursement_batch::State::PendingApproval,
             BatchState::Approved => pb::disbursement_batch::State::Approved,
         };
+        let rail = match batch.rail {
+            Rail::Api => pb::disbursement_batch::Rail::Api,
+            Rail::File => pb::disbursement_batch::Rail::File,
+        };
         pb::DisbursementBatch {
+            rail: rail.into(),
             name: names::format("disbursementBatches", batch.id),
             line_count: batch.line_count,
             total: Some(batch.total.to_proto()),

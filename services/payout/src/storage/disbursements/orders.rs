@@ -12,7 +12,7 @@ use crate::domain::{
     rail::FailureReason,
 };
 
-/// Claims approved payments as SENT, each to the account that is in force now. `next_inquiry_time` is when they are asked
+/// Claims approved payments that do not go by file as SENT, each to the account that is in force now. `next_inquiry_time` is when they are asked
 /// about if nobody ever tells how the call went. Those of frozen participations, and of persons whose payee account is not
 /// active, stay as they are.
 pub async fn claim_approved(
@@ -29,7 +29,7 @@ pub async fn claim_approved(
              JOIN participation_funds AS funds ON funds.participation_id = disbursements.participation_id
              JOIN payee_accounts AS payee
                 ON payee.account_id = disbursements.account_id AND payee.replace_time IS NULL AND payee.state = 'ACTIVE'
-             WHERE disbursements.state = 'APPROVED' AND funds.freeze_time IS NULL
+             WHERE disbursements.state = 'APPROVED' AND NOT by_file AND funds.freeze_time IS NULL
              ORDER BY disbursements.id
              LIMIT $1
              -- Also the funds: a freeze that was committed before is seen under their lock, and a later one waits.
@@ -59,7 +59,7 @@ pub async fn has_approved(connection: &mut PgConnection) -> Result<bool, sqlx::E
                JOIN participation_funds AS funds ON funds.participation_id = disbursements.participation_id
                JOIN payee_accounts AS payee
                   ON payee.account_id = disbursements.account_id AND payee.replace_time IS NULL AND payee.state = 'ACTIVE'
-               WHERE disbursements.state = 'APPROVED' AND funds.freeze_time IS NULL
+               WHERE disbursements.state = 'APPROVED' AND NOT by_file AND funds.freeze_time IS NULL
            ) AS "exists!""#
     )
     .fetch_one(connection)
@@ -78,7 +78,7 @@ pub struct DueInquiry {
 }
 
 /// Locks orders whose inquiry is due, the longest due first: without a clear answer, also those still SENT, whose process
-/// must have died in the call; and settled ones that the rail may have taken back.
+/// must have died in the call; and settled ones that the rail may have taken back. Of payments by file it knows nothing.
 pub async fn lock_due_inquiries(
     tx: &mut PgConnection,
     limit: i64,
@@ -88,7 +88,7 @@ pub async fn lock_due_inquiries(
         DueInquiry,
         r#"SELECT id, inquiry_count, send_time AS "send_time!"
            FROM disbursements
-           WHERE next_inquiry_time <= $2
+           WHERE next_inquiry_time <= $2 AND NOT by_file
            ORDER BY next_inquiry_time, id
            LIMIT $1
            FOR NO KEY UPDATE SKIP LOCKED"#,
@@ -311,6 +311,7 @@ pub async fn hasten_inquiries(
                FROM known
                WHERE disbursements.id = known.id
                  AND disbursements.attempt = known.attempt
+                 AND NOT by_file
                  AND (state IN ('SENT', 'UNKNOWN') OR state = 'SETTLED' AND NOT known.is_paid)
                  AND (next_inquiry_time IS NULL OR next_inquiry_time > $4)
            )
@@ -331,7 +332,7 @@ pub async fn revive_due(tx: &mut PgConnection, now: OffsetDateTime) -> Result<()
     sqlx::query!(
         "UPDATE disbursements
          SET state = 'READY', attempt = attempt + 1, failure_reason = NULL, retry_time = NULL,
-             disbursement_batch_id = NULL, payee_account_id = NULL, send_time = NULL, inquiry_count = 0
+             disbursement_batch_id = NULL, by_file = false, payee_account_id = NULL, send_time = NULL, inquiry_count = 0
          FROM participation_funds AS funds
          WHERE disbursements.retry_time <= $1
            AND disbursements.state = 'FAILED'
@@ -350,7 +351,7 @@ pub async fn revive_replaced(tx: &mut PgConnection, ids: &[Uuid]) -> Result<(), 
     sqlx::query!(
         "UPDATE disbursements
          SET state = 'READY', attempt = attempt + 1, failure_reason = NULL, retry_time = NULL,
-             disbursement_batch_id = NULL, payee_account_id = NULL, send_time = NULL, inquiry_count = 0
+             disbursement_batch_id = NULL, by_file = false, payee_account_id = NULL, send_time = NULL, inquiry_count = 0
          FROM participation_funds AS funds, payee_accounts AS payee
          WHERE disbursements.id = ANY($1::uuid[])
            AND disbursements.state = 'FAILED'

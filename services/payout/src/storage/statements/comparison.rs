@@ -219,7 +219,8 @@ pub async fn compare(tx: &mut PgConnection, comparison: Comparison) -> Result<Co
     .await
 }
 
-/// Makes the inquiries of those payments due that the statement speaks of and that have no clear answer.
+/// Makes the inquiries of those payments due that the statement speaks of and that have no clear answer. About payments by
+/// file nobody can be asked.
 pub async fn make_inquiries_due(
     tx: &mut PgConnection,
     statement_id: Uuid,
@@ -231,7 +232,7 @@ pub async fn make_inquiries_due(
          FROM findings
          WHERE findings.statement_id = $1 AND findings.kind IN ('OUTCOME_UNKNOWN', 'RETURNED_UNPAID')
            AND disbursements.id = findings.disbursement_id
-           AND disbursements.state IN ('SENT', 'UNKNOWN')
+           AND disbursements.state IN ('SENT', 'UNKNOWN') AND NOT disbursements.by_file
            AND disbursements.next_inquiry_time > $2",
         statement_id,
         now,
