@@ -271,6 +271,13 @@ async fn compare(
                 .await?
         }
     };
+    let next_opening_minor = match format.is_notification() {
+        true => None,
+        false => {
+            let (account, end_date) = (&statement.account_number, statement.end_date);
+            storage::statements::find_next_opening(tx, account, end_date).await?
+        }
+    };
     // From the statement before on, so that each day is compared once.
     let start_date = statement
         .start_date
@@ -286,6 +293,7 @@ async fn compare(
         comparison::Comparison {
             statement_id: *id,
             previous_closing_minor: previous.map(|previous| previous.closing_minor),
+            next_opening_minor,
             // A notification that names its days tells all of them.
             is_complete: !format.is_notification() || statement.start_date.is_some(),
             utc_offset_minutes,

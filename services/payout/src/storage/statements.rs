@@ -154,6 +154,25 @@ pub struct Previous {
     pub closing_minor: i64,
 }
 
+/// Returns what the oldest statement of an account that ends after this day opens with: it was imported out of order.
+pub async fn find_next_opening(
+    connection: &mut PgConnection,
+    account_number: &str,
+    end_date: Date,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT opening_minor AS "opening_minor!"
+           FROM statements
+           WHERE account_number = $1 AND NOT is_notification AND end_date > $2
+           ORDER BY end_date, id
+           LIMIT 1"#,
+        account_number,
+        end_date,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// Returns the newest statement of an account that ends on this day or before.
 pub async fn find_previous(
     connection: &mut PgConnection,

@@ -1,7 +1,12 @@
 //! The auditor against books that somebody has tampered with past the triggers.
 
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
 use proto::payout::v1 as pb;
-use sqlx::PgPool;
+use sqlx::{ConnectOptions, PgPool};
 
 use crate::{
     words::hold_request,
@@ -221,4 +226,58 @@ async fn one_replica_audits_at_a_time(db: PgPool) {
 
     assert_eq!(meanwhile, None);
     assert!(afterwards.is_some());
+}
+
+/// Runs `payout audit` and returns its exit code.
+fn audit_process(world: &World) -> Option<i32> {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(uuid::Uuid::now_v7().to_string());
+    std::fs::create_dir(&directory).unwrap();
+    let key = |name: &str, pem: &str| -> PathBuf {
+        let path = directory.join(name);
+        std::fs::write(&path, pem).unwrap();
+        path
+    };
+    let output = Command::new(env!("CARGO_BIN_EXE_payout"))
+        .arg("audit")
+        .env_clear()
+        .env("PAYOUT_LISTEN_ADDRESS", "127.0.0.1:0")
+        .env(
+            "PAYOUT_DATABASE_URL",
+            world.db.connect_options().to_url_lossy().as_str(),
+        )
+        .env("PAYOUT_BROKER_URL", "amqp://unused")
+        .env("PAYOUT_IDENTITY_ADDRESS", "http://unused")
+        .env("PAYOUT_ACCOUNT_KEY", "ab".repeat(32))
+        .env("PAYOUT_RAIL_ADDRESS", &world.bank.address)
+        .env("PAYOUT_RAIL_CLIENT_ID", "unused")
+        .env("PAYOUT_RAIL_CLIENT_SECRET", "unused")
+        .env(
+            "PAYOUT_RAIL_PRIVATE_KEY_FILE",
+            key("private.pem", &world.bank.private_key_pem),
+        )
+        .env(
+            "PAYOUT_RAIL_PUBLIC_KEY_FILE",
+            key("public.pem", &world.bank.public_key_pem),
+        )
+        .env("PAYOUT_RAIL_CALLBACK_ADDRESS", "127.0.0.1:0")
+        .env("PAYOUT_RAIL_SOURCE_ACCOUNT", "8877001")
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+    output.status.code()
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn the_auditing_process_ends_with_what_it_has_found(db: PgPool) {
+    let world = with_business(db).await;
+
+    let sound = audit_process(&world);
+    tamper(
+        &world,
+        "UPDATE ledger_accounts SET credits_posted = credits_posted + 1 WHERE kind = 'batch-budget'",
+    )
+    .await;
+    let tampered = audit_process(&world);
+
+    assert_eq!([sound, tampered], [Some(0), Some(1)]);
 }

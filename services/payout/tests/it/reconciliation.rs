@@ -666,6 +666,41 @@ async fn a_broken_chain_of_balances_is_found_and_a_late_booking_is_missing_until
 }
 
 #[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_statement_that_comes_late_is_held_against_both_its_neighbours(db: PgPool) {
+    let world = World::with_budget(db, 1).await;
+    let days: Vec<Date> = (0..3).map(|i| TODAY + time::Duration::days(i)).collect();
+    let fee = ("CREDIT", 100, "F1", "", "");
+    for (name, day, opening) in [("S1", days[0], 1_000_000), ("S3", days[2], 1_000_101)] {
+        let file = statement(name, day, opening, &[]);
+        import(&world, &file).await.unwrap();
+    }
+
+    let between = import(&world, &statement("S2", days[1], 999_999, &[fee]))
+        .await
+        .unwrap();
+
+    let broken = findings(&world, &between).await;
+    let balances: Vec<(Kind, i64, i64)> = broken
+        .iter()
+        .map(|finding| {
+            let expected = units(finding.expected_amount.clone());
+            (
+                finding.kind(),
+                expected,
+                units(finding.actual_amount.clone()),
+            )
+        })
+        .collect();
+    assert_eq!(
+        balances,
+        [
+            (Kind::BalanceBroken, 1_000_000, 999_999),
+            (Kind::BalanceBroken, 1_000_101, 1_000_099),
+        ]
+    );
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
 async fn people_read_a_table(db: PgPool) {
     let (world, _, payment) = one_settled(db).await;
     let debit = (

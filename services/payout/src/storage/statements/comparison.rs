@@ -13,6 +13,8 @@ pub struct Comparison {
     pub statement_id: Uuid,
     /// What the statement before closes with.
     pub previous_closing_minor: Option<i64>,
+    /// What the statement after opens with, if it was imported before.
+    pub next_opening_minor: Option<i64>,
     /// Whether what is not in it is missing.
     pub is_complete: bool,
     /// How far the bank's days are ahead of UTC.
@@ -195,6 +197,11 @@ pub async fn compare(tx: &mut PgConnection, comparison: Comparison) -> Result<Co
                           start_date, NULL, NULL, 14
                    FROM statements
                    WHERE id = $1 AND opening_minor <> $2
+                   UNION ALL
+                   SELECT 'BALANCE_BROKEN', NULL, NULL, NULL, NULL, $7::bigint, currency, closing_minor, currency, NULL,
+                          end_date, NULL, NULL, 15
+                   FROM statements
+                   WHERE id = $1 AND closing_minor <> $7
                ) AS sorted (kind, entry_number, disbursement_id, reference, bank_reference, expected_minor,
                             expected_currency, actual_minor, actual_currency, expected_date, actual_date, state,
                             return_reason, place)
@@ -214,6 +221,7 @@ pub async fn compare(tx: &mut PgConnection, comparison: Comparison) -> Result<Co
         comparison.utc_offset_minutes,
         DAYS_BEFORE,
         DAYS_AFTER,
+        comparison.next_opening_minor,
     )
     .fetch_one(tx)
     .await
