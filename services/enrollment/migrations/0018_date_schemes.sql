@@ -7,7 +7,8 @@ ALTER TABLE schemes
     -- end.
     ADD COLUMN period tstzrange;
 
--- Schemes had no dates: each was in force until the next was loaded.
+-- Schemes had no dates: each was in force until the next was loaded, and a batch of an earlier one that is still DRAFT can
+-- be opened no more.
 UPDATE schemes
 SET period = tstzrange(earlier.since, earlier.until)
 FROM (SELECT scheme_id, CASE row_number() OVER loading WHEN 1 THEN NULL ELSE create_time END AS since,

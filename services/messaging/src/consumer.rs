@@ -1,7 +1,7 @@
 //! Takes events from a queue and lets each have its effect once.
 //!
 //! One turn:
-//! 1. Take the deliveries that wait, at most 1,000 or 1 MiB, or what arrives within 2 ms of the first.
+//! 1. Take the deliveries that wait, at most 500 or 1 MiB, or what arrives within 2 ms of the first.
 //! 2. One transaction: the inbox rows of all, set-wise. An event whose row was there has had its effect: a repeat.
 //! 3. In the same transaction the handler of the new events, in the order of the queue, run by run of one type.
 //! 4. Commit. Then, and only then, acknowledge all with one command.
@@ -50,13 +50,13 @@ pub use inbox::{Handler, Taken, take_in};
 
 use inbox::{AnyHandler, take_all};
 
-/// Beyond a thousand a commit is no longer what a turn costs.
-const BATCH_MAX: usize = 1_000;
+/// Beyond some hundred a commit is no longer what a turn costs.
+const BATCH_MAX: usize = 500;
 /// Bulk events hold a thousand items each: some of them are a transaction long enough.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 const BATCH_WAIT: Duration = Duration::from_millis(2);
 /// Twice a batch: the next is here when the last one commits.
-const PREFETCH: u16 = 2_000;
+const PREFETCH: u16 = 1_000;
 
 /// AMQP's number for "all is well".
 const REPLY_SUCCESS: u16 = 200;

@@ -26,14 +26,7 @@
 //!   version.
 //! - *A type without consumers blocks nothing*: it is published without "mandatory" and dropped by the broker.
 
-use std::{
-    error::Error as _,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use chassis::task::Tasks;
 use sqlx::{PgConnection, PgPool};
@@ -131,6 +124,13 @@ enum RelayError {
     Unconfirmed(usize),
 }
 
+/// How the passes of one relay failed.
+struct Failure {
+    error: RelayError,
+    /// Whether a pass was made before.
+    passed: bool,
+}
+
 /// A row of the outbox.
 struct Row {
     lane: i16,
@@ -168,20 +168,31 @@ impl Work {
             .map_err(BrokerError::from)?;
         let other = Publisher::open(self.broker.connect("relay").await?).await?;
         self.latch.release();
-        let passed = AtomicBool::new(false);
-        let ended = tokio::try_join!(self.passes(&one, &passed), self.passes(&other, &passed));
-        if passed.into_inner() {
+        let over = CancellationToken::new();
+        let (one, other) = tokio::join!(self.passes(&one, &over), self.passes(&other, &over));
+        let failures: Vec<Failure> = [one, other].into_iter().filter_map(Result::err).collect();
+        if failures.iter().all(|failure| failure.passed) {
             backoff.reset();
         }
-        ended.map(|_| ())
+        let first = failures.into_iter().next();
+        first.map_or(Ok(()), |failure| Err(failure.error))
     }
 
-    /// Makes passes until the process stops, or something fails.
-    async fn passes(&self, publisher: &Publisher, passed: &AtomicBool) -> Result<(), RelayError> {
+    /// Makes passes until the process stops, something fails, or the other relay's passes failed: one is always ended,
+    /// or what it has published would be published again.
+    async fn passes(&self, publisher: &Publisher, over: &CancellationToken) -> Result<(), Failure> {
+        let mut passed = false;
         loop {
             let stopping = self.stopping.is_cancelled();
-            let published = self.pass(publisher).await?;
-            passed.store(true, Ordering::Relaxed);
+            let pass = self.pass(publisher).await;
+            let published = pass.map_err(|error| {
+                over.cancel();
+                Failure { error, passed }
+            })?;
+            passed = true;
+            if over.is_cancelled() {
+                return Ok(());
+            }
             if published >= PLENTY {
                 self.wake.notify_one();
             }
@@ -192,6 +203,7 @@ impl Work {
             if published == 0 {
                 tokio::select! {
                     () = self.stopping.cancelled() => {}
+                    () = over.cancelled() => {}
                     () = self.wake.notified() => {}
                     () = tokio::time::sleep(POLL_INTERVAL) => {}
                 }
@@ -316,7 +328,8 @@ async fn claim(tx: &mut PgConnection, lanes: &[i16]) -> Result<Vec<Row>, sqlx::E
            FROM (
              SELECT
                row.*,
-               sum(octet_length(row.body)) OVER (ORDER BY row.sequence ROWS UNBOUNDED PRECEDING) - octet_length(row.body) AS bytes_before
+               sum(octet_length(row.body)) OVER (ORDER BY row.sequence ROWS UNBOUNDED PRECEDING)
+                 - octet_length(row.body) AS bytes_before
              FROM unnest($1::smallint[]) AS held (lane)
              CROSS JOIN LATERAL (
                SELECT outbox.*

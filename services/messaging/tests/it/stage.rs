@@ -317,16 +317,23 @@ impl Stage {
 
     /// Counts what waits in a queue and is in nobody's hands.
     pub(crate) async fn waiting_count(&self, queue: &str) -> u32 {
-        let (_connection, channel) = self.channel().await;
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let queue = channel
-            .queue_declare(queue.into(), passive, FieldTable::default())
-            .await
-            .unwrap();
-        queue.message_count()
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let (_connection, channel) = self.channel().await;
+            let passive = QueueDeclareOptions {
+                passive: true,
+                ..QueueDeclareOptions::default()
+            };
+            let declared = channel
+                .queue_declare(queue.into(), passive, FieldTable::default())
+                .await;
+            match declared {
+                Ok(queue) => return queue.message_count(),
+                // A queue that was just declared may not work yet, and RabbitMQ 3.10 then closes the connection.
+                Err(error) if Instant::now() > end => panic!("{queue}: {error}"),
+                Err(_) => sleep(Duration::from_millis(50)).await,
+            }
+        }
     }
 
     pub(crate) async fn await_waiting(&self, queue: &str, count: u32) {
