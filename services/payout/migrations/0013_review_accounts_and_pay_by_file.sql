@@ -29,7 +29,7 @@ DECLARE
     own payee_accounts%ROWTYPE;
 BEGIN
     -- By the hash's first byte: accounts that share it wait for one another, and a bulk load takes 256 locks at most.
-    PERFORM pg_advisory_xact_lock(hashtext('payee_accounts'), get_byte(NEW.number_hash, 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('payee_accounts', get_byte(NEW.number_hash, 0)));
     SELECT count(*) INTO sharer_count
     FROM payee_accounts
     WHERE number_hash = NEW.number_hash AND account_id <> NEW.account_id AND replace_time IS NULL AND state <> 'REJECTED';

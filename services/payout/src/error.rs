@@ -76,6 +76,9 @@ pub enum Error {
     /// The ledger refused a line that nothing speaks against.
     #[error("book a transfer")]
     Booking(#[source] TransferRefusal),
+    /// The ledger refused what a bank's report says of payments; the log says why.
+    #[error("write {0} results of a report")]
+    ResultsRefused(usize),
     /// What was in the way is gone; the call is to be made again.
     #[error("a concurrent change won")]
     Conflict,
@@ -148,9 +151,11 @@ impl From<Error> for Refusal {
             Error::Gather(error) => error.into(),
             Error::Identity(status) => Refusal::peer("identity", *status),
             Error::Rail(outage) => Refusal::unavailable("rail", outage),
-            Error::Booking(_) | Error::StoredAnswer(_) | Error::Seal(_) | Error::Reading(_) => {
-                Refusal::internal(error)
-            }
+            Error::Booking(_)
+            | Error::ResultsRefused(_)
+            | Error::StoredAnswer(_)
+            | Error::Seal(_)
+            | Error::Reading(_) => Refusal::internal(error),
             Error::Database(error) => Refusal::database(error),
             Error::SharedDatabase(error) if db::is_transient(&error) => {
                 Refusal::unavailable("database", error)
@@ -318,6 +323,7 @@ fn file(refusal: FileRefusal) -> Refusal {
         FileRefusal::NotByFile(id) => of_batch(ErrorReason::BatchNotByFile, id),
         FileRefusal::NotApproved(id) => of_batch(ErrorReason::BatchNotApproved, id),
         FileRefusal::NotExported(id) => of_batch(ErrorReason::BatchNotExported, id),
+        FileRefusal::Answered(id) => of_batch(ErrorReason::BatchAnswered, id),
         FileRefusal::ReportFaulty(faults) => faulty(
             ErrorReason::StatusReportFaulty,
             "the report does not agree with its file or with what is known; nothing of it took effect",

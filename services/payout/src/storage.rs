@@ -1,6 +1,7 @@
 //! SQL, by table. Functions take a connection or a transaction of the caller. Rows are locked in the order of their ids;
 //! across tables in this order: statements (one import at a time), payment initiations, the making of batches (one at a
-//! time), holds, payee accounts, participations' funds, clawbacks, disbursements, their batches, ledger accounts.
+//! time), holds, payee accounts, who shares one (`hold_shared_account`, one at a time for each first byte of the number's
+//! hash), participations' funds, clawbacks, disbursements, their batches, ledger accounts.
 
 use chassis::money::{Currency, Money};
 

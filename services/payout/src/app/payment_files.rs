@@ -65,6 +65,8 @@ pub struct StagedReport {
     id: Uuid,
     head: ReportHead,
     faults: Faults,
+    /// How many payments were staged, as the reader counts.
+    line_count: i64,
 }
 
 /// A file to be sent.
@@ -144,7 +146,7 @@ impl App {
         Ok(initiation)
     }
 
-    /// Finds the file of an exported batch.
+    /// Finds the file of an exported batch, as long as the bank may still take it.
     pub async fn open_payment_file(&self, batch_id: Uuid) -> Result<PaymentFile, Error> {
         let mut connection = self.db.acquire().await?;
         let batch = storage::disbursement_batches::find(&mut connection, batch_id).await?;
@@ -152,6 +154,9 @@ impl App {
             batch.ok_or_else(|| Error::NotFound(names::format("disbursementBatches", batch_id)))?;
         let initiation = storage::payment_files::find(&mut connection, batch.id).await?;
         let initiation = initiation.ok_or(Error::File(FileRefusal::NotExported(batch_id)))?;
+        if !storage::payment_files::is_open(&mut connection, batch_id).await? {
+            return Err(Error::File(FileRefusal::Answered(batch_id)));
+        }
         Ok(PaymentFile {
             app: self.clone(),
             initiation,
@@ -183,12 +188,14 @@ impl App {
         let (chunks, mut waiting) = mpsc::channel(CHUNKS_WAITING_MAX);
         let reading = tokio::task::spawn_blocking(move || read(content, &chunks));
         let mut staged: Result<(), sqlx::Error> = Ok(());
+        let mut line_count = 0;
         // A connection for each chunk: a slow caller keeps none.
         while let Some(chunk) = waiting.recv().await {
             staged = self.stage_lines(id, &chunk).await;
             if staged.is_err() {
                 break;
             }
+            line_count += i64::try_from(chunk.len()).unwrap_or(i64::MAX);
         }
         // The reader ends when nobody takes its chunks.
         drop(waiting);
@@ -202,7 +209,12 @@ impl App {
             })
         });
         match checked {
-            Ok((head, faults)) => Ok(StagedReport { id, head, faults }),
+            Ok((head, faults)) => Ok(StagedReport {
+                id,
+                head,
+                faults,
+                line_count,
+            }),
             Err(error) => {
                 self.unstage_report(id).await?;
                 Err(error)
@@ -230,9 +242,7 @@ impl App {
         let mut attempt = 1;
         let imported = loop {
             match self.try_take_in(&key, staged, &content_hash).await {
-                Err(Error::Database(error))
-                    if attempt < ATTEMPTS_MAX && super::is_lost_race(&error) =>
-                {
+                Err(Error::Database(error)) if attempt < ATTEMPTS_MAX && is_lost_race(&error) => {
                     attempt += 1;
                 }
                 imported => break imported,
@@ -283,6 +293,12 @@ impl App {
     }
 }
 
+/// Says whether the next attempt finds what was in the way, such as a report on another batch under the same message id.
+fn is_lost_race(error: &sqlx::Error) -> bool {
+    super::is_lost_race(error)
+        || chassis::db::constraint(error) == Some("payment_status_reports_message_id_key")
+}
+
 /// Compares a staged report, and writes what it says.
 async fn take_in(
     tx: &mut PgConnection,
@@ -290,13 +306,23 @@ async fn take_in(
     initiation: Option<PaymentInitiation>,
     now: OffsetDateTime,
 ) -> Result<PaymentStatusReport, Error> {
-    let StagedReport { id, head, faults } = staged;
+    let StagedReport {
+        id,
+        head,
+        faults,
+        line_count,
+    } = staged;
     let mut faults = faults.clone();
     let Some(initiation) = initiation else {
         faults.add(0, 0, "the original message is none of ours");
         return Err(Error::File(FileRefusal::ReportFaulty(faults)));
     };
     let batch_id = initiation.disbursement_batch_id;
+    // What is staged is not logged: a crash of the database takes it away, and the next chunk goes in as if nothing were.
+    let (pending_count, definite_count) = storage::payment_files::count_staged(tx, *id).await?;
+    if pending_count + definite_count != *line_count {
+        return Err(Error::Conflict);
+    }
     if let Some((line, status)) = head.rest {
         storage::payment_files::stage_rest(tx, *id, batch_id, line, status).await?;
     }
@@ -319,7 +345,11 @@ async fn take_in(
         i64::try_from(those.count()).unwrap_or(i64::MAX)
     };
     let (settled_count, failed_count) = (count(true), count(false));
-    results::write(tx, &outcomes, now).await?;
+    let written_count = results::write(tx, &outcomes, now).await?;
+    // Nobody asks about a payment by file: what is left out would never be told again.
+    if written_count < outcomes.len() {
+        return Err(Error::ResultsRefused(outcomes.len() - written_count));
+    }
     Ok(PaymentStatusReport {
         id: *id,
         disbursement_batch_id: batch_id,

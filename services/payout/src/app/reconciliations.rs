@@ -301,7 +301,10 @@ async fn compare(
     )
     .await?;
     storage::statements::set_counts(tx, *id, counts.matched, counts.unrelated).await?;
-    storage::statements::keep_entries(tx, *id).await?;
+    // What is staged is not logged: a crash of the database takes it away, and the next chunk goes in as if nothing were.
+    if storage::statements::keep_entries(tx, *id).await? != statement.entry_count {
+        return Err(Error::Conflict);
+    }
     comparison::make_inquiries_due(tx, *id, now).await?;
     // Last: the accounts of the batches are locked for the shortest time.
     reverse_returned(tx, *id, now).await

@@ -120,6 +120,9 @@ pub enum FileRefusal {
     /// There is no file of the batch yet.
     #[error("the batch was not exported")]
     NotExported(Uuid),
+    /// The bank has answered for all of the file.
+    #[error("the bank has answered for every payment of the file")]
+    Answered(Uuid),
     /// The report is wrong in itself, or does not agree with the file that it answers.
     #[error("the report has {} faults", .0.count)]
     ReportFaulty(Faults),
@@ -129,6 +132,26 @@ pub enum FileRefusal {
     /// Another report has the same id at the bank.
     #[error("another report of the same message id was imported")]
     ReportExists(Uuid),
+}
+
+/// What the codes of one place in a report say together of why something was refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reasons {
+    /// Whether there are any.
+    is_given: bool,
+    /// Whether one of them says that it is the double of what came before.
+    is_double: bool,
+    /// What the first says that a table knows.
+    failure: Option<FailureReason>,
+}
+
+/// A status and its reasons, as they are written in one place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReportedStatus {
+    /// The status.
+    pub said: Option<Said>,
+    /// The reasons.
+    pub reasons: Reasons,
 }
 
 /// What a code of ISO 20022's status says.
@@ -171,6 +194,7 @@ const REASONS: &[(&str, Option<FailureReason>)] = &[
     ("DU03", None),
     ("DU04", None),
     ("DU05", None),
+    ("DUPL", None),
     ("AC01", Some(FailureReason::AccountNotFound)),
     ("AC03", Some(FailureReason::AccountNotFound)),
     ("BE06", Some(FailureReason::AccountNotFound)),
@@ -203,33 +227,67 @@ const REASONS: &[(&str, Option<FailureReason>)] = &[
     ("MS02", Some(FailureReason::PayeeRefused)),
 ];
 
+/// How many status codes there are.
+pub const STATUS_COUNT: usize = STATUSES.len();
+
 /// Reads a status code; `None` when no table knows it.
 pub fn read_status(code: &str) -> Option<Said> {
     let row = STATUSES.iter().find(|(known, _)| *known == code);
     row.map(|(_, said)| *said)
 }
 
-/// Returns what a status and its reason mean for one payment.
-pub fn line_status(said: Said, reason: Option<&str>) -> LineStatus {
+/// Returns what a payment's own status means. A refusal without a reason has that of the whole; a double refuses nothing.
+pub fn line_status(said: Said, reasons: Reasons, whole: ReportedStatus) -> LineStatus {
+    let is_whole_why = whole.said == Some(Said::Refused) || whole.reasons.is_given;
     match said {
         Said::Paid => LineStatus::Settled,
         Said::Pending => LineStatus::Pending,
-        Said::Refused => {
-            let row = REASONS.iter().find(|(known, _)| Some(*known) == reason);
-            match row {
-                Some((_, None)) => LineStatus::Pending,
-                Some((_, Some(reason))) => LineStatus::Failed(*reason),
-                None => LineStatus::Failed(FailureReason::Refused),
-            }
+        Said::Refused if reasons.is_double || whole.reasons.is_double => LineStatus::Pending,
+        Said::Refused if !reasons.is_given && is_whole_why => {
+            whole_status(Said::Refused, whole.reasons)
+        }
+        Said::Refused => LineStatus::Failed(reasons.failure.unwrap_or(FailureReason::Refused)),
+    }
+}
+
+/// Returns what a status of the whole means for each payment. Why a file was refused has nothing to do with a payee; where no
+/// table knows why, it may be that the bank has it already.
+pub fn whole_status(said: Said, reasons: Reasons) -> LineStatus {
+    match said {
+        Said::Paid => LineStatus::Settled,
+        Said::Pending => LineStatus::Pending,
+        Said::Refused if reasons.is_double || reasons.failure.is_none() => LineStatus::Pending,
+        Said::Refused => LineStatus::Failed(FailureReason::OrderRejected),
+    }
+}
+
+impl Reasons {
+    /// Adds a code, ISO's or the bank's own.
+    pub fn add(&mut self, code: &str) {
+        let row = REASONS.iter().find(|(known, _)| *known == code);
+        let meaning = row.map(|(_, meaning)| *meaning);
+        self.is_given = true;
+        self.is_double |= meaning == Some(None);
+        self.failure = self.failure.or(meaning.flatten());
+    }
+
+    /// Returns these, or those when there are none; a double in either is one.
+    fn or(self, others: Reasons) -> Reasons {
+        let chosen = if self.is_given { self } else { others };
+        Reasons {
+            is_double: self.is_double || others.is_double,
+            ..chosen
         }
     }
 }
 
-/// Returns what a status of the whole means for each payment. Why a file was refused has nothing to do with a payee.
-pub fn whole_status(said: Said, reason: Option<&str>) -> LineStatus {
-    match line_status(said, reason) {
-        LineStatus::Failed(_) => LineStatus::Failed(FailureReason::OrderRejected),
-        status @ (LineStatus::Settled | LineStatus::Pending) => status,
+impl ReportedStatus {
+    /// Returns this, with what it does not say from another one.
+    pub fn or(self, other: ReportedStatus) -> ReportedStatus {
+        ReportedStatus {
+            said: self.said.or(other.said),
+            reasons: self.reasons.or(other.reasons),
+        }
     }
 }
 
@@ -266,43 +324,82 @@ pub fn parse_message_id(text: &str) -> Option<Uuid> {
 mod tests {
     use super::*;
 
+    fn reasons(codes: &[&str]) -> Reasons {
+        let mut reasons = Reasons::default();
+        codes.iter().for_each(|code| reasons.add(code));
+        reasons
+    }
+
+    const REFUSED: LineStatus = LineStatus::Failed(FailureReason::Refused);
+    const CLOSED: LineStatus = LineStatus::Failed(FailureReason::AccountClosed);
+    const REJECTED: LineStatus = LineStatus::Failed(FailureReason::OrderRejected);
+
     #[test]
-    fn a_status_and_its_reason_mean_one_thing() {
-        for (code, reason, expected) in [
-            ("ACSC", None, LineStatus::Settled),
-            ("ACCC", Some("AC04"), LineStatus::Settled),
-            ("PDNG", None, LineStatus::Pending),
+    fn a_status_and_its_reasons_mean_one_thing() {
+        for (code, codes, expected) in [
+            ("ACSC", &[][..], LineStatus::Settled),
+            ("ACCC", &["AC04"], LineStatus::Settled),
+            ("PDNG", &[], LineStatus::Pending),
+            ("RJCT", &["AC04"], CLOSED),
             (
                 "RJCT",
-                Some("AC04"),
-                LineStatus::Failed(FailureReason::AccountClosed),
-            ),
-            (
-                "RJCT",
-                Some("MD07"),
+                &["MD07"],
                 LineStatus::Failed(FailureReason::PayeeDeceased),
             ),
-            (
-                "RJCT",
-                Some("ZZ99"),
-                LineStatus::Failed(FailureReason::Refused),
-            ),
-            ("RJCT", None, LineStatus::Failed(FailureReason::Refused)),
+            ("RJCT", &["ZZ99"], REFUSED),
+            ("RJCT", &["ZZ99", "AC04", "BE01"], CLOSED),
+            ("RJCT", &[], REFUSED),
             // A double was refused: the first one may have been paid.
-            ("RJCT", Some("AM05"), LineStatus::Pending),
+            ("RJCT", &["AM05"], LineStatus::Pending),
+            ("CANC", &["ZZ99", "AC04", "DUPL"], LineStatus::Pending),
         ] {
             let said = read_status(code).unwrap();
-            assert_eq!(line_status(said, reason), expected, "{code} {reason:?}");
+            let status = line_status(said, reasons(codes), ReportedStatus::default());
+            assert_eq!(status, expected, "{code} {codes:?}");
         }
         assert_eq!(read_status("PAID"), None);
-        assert_eq!(
-            whole_status(Said::Refused, Some("AC04")),
-            LineStatus::Failed(FailureReason::OrderRejected)
-        );
-        assert_eq!(
-            whole_status(Said::Refused, Some("DU01")),
-            LineStatus::Pending
-        );
+    }
+
+    #[test]
+    fn the_whole_is_refused_for_what_a_table_knows_alone() {
+        for (codes, expected) in [
+            (&["AC04"][..], REJECTED),
+            (&["ZZ99", "FF01"], REJECTED),
+            (&["FF01", "DU01"], LineStatus::Pending),
+            (&["DUPL"], LineStatus::Pending),
+            (&["ZZ99"], LineStatus::Pending),
+            (&[], LineStatus::Pending),
+        ] {
+            let status = whole_status(Said::Refused, reasons(codes));
+            assert_eq!(status, expected, "{codes:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_without_a_reason_has_that_of_the_whole_and_a_double_is_one_for_all() {
+        for (own, said, whole, expected) in [
+            (&[][..], Some(Said::Refused), &["FF01"][..], REJECTED),
+            (&[], Some(Said::Refused), &["DU01"], LineStatus::Pending),
+            (&[], Some(Said::Refused), &["ZZ99"], LineStatus::Pending),
+            (&[], Some(Said::Refused), &[], LineStatus::Pending),
+            (&["AC04"], Some(Said::Refused), &["FF01"], CLOSED),
+            (&["AC04"], Some(Said::Refused), &["ZZ99"], CLOSED),
+            (
+                &["AC04"],
+                Some(Said::Refused),
+                &["DUPL"],
+                LineStatus::Pending,
+            ),
+            (&[], Some(Said::Pending), &[], REFUSED),
+            (&[], None, &["AM05"], LineStatus::Pending),
+        ] {
+            let whole = ReportedStatus {
+                said,
+                reasons: reasons(whole),
+            };
+            let status = line_status(Said::Refused, reasons(own), whole);
+            assert_eq!(status, expected, "{own:?} {whole:?}");
+        }
     }
 
     #[test]

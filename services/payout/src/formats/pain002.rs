@@ -14,7 +14,8 @@ use super::{
 use crate::domain::{
     disbursement::parse_reference,
     payment_file::{
-        LineStatus, ReportHead, ReportedLine, Said, line_status, read_status, whole_status,
+        LineStatus, ReportHead, ReportedLine, ReportedStatus, STATUS_COUNT, Said, line_status,
+        read_status, whole_status,
     },
     statement::Faults,
 };
@@ -27,11 +28,13 @@ const PAYMENT: &str = "/Document/CstmrPmtStsRpt/OrgnlPmtInfAndSts/TxInfAndSts";
 const INSTRUCTION: &str = "/Document/CstmrPmtStsRpt/OrgnlPmtInfAndSts";
 const GROUP: &str = "/Document/CstmrPmtStsRpt/OrgnlGrpInfAndSts";
 
-/// A status and its reason as they are written.
-#[derive(Clone, Debug, Default)]
-struct RawOutcome {
-    said: Option<Said>,
-    reason: Option<String>,
+/// What stands of the whole, in one place.
+#[derive(Clone, Copy, Debug, Default)]
+struct Whole {
+    status: ReportedStatus,
+    has_count: bool,
+    has_sum: bool,
+    said_count: usize,
 }
 
 /// A payment as it is written.
@@ -39,7 +42,7 @@ struct RawOutcome {
 struct RawLine {
     line: u64,
     reference: Option<String>,
-    status: RawOutcome,
+    status: ReportedStatus,
     code: String,
     amount: Option<(i64, Currency)>,
     is_faulty: bool,
@@ -60,8 +63,8 @@ struct Report<'s> {
     instruction_count: u32,
     message_name: String,
     instruction_id: Option<String>,
-    group: RawOutcome,
-    instruction: RawOutcome,
+    group: Whole,
+    instruction: Whole,
     payment: RawLine,
     payment_count: i64,
     /// By status code: how many were read, and what the report says of it.
@@ -88,8 +91,8 @@ pub fn read(
         instruction_count: 0,
         message_name: String::new(),
         instruction_id: None,
-        group: RawOutcome::default(),
-        instruction: RawOutcome::default(),
+        group: Whole::default(),
+        instruction: Whole::default(),
         payment: RawLine::default(),
         payment_count: 0,
         counted: BTreeMap::new(),
@@ -184,27 +187,42 @@ impl Report<'_> {
             }
             "/OrgnlPmtInfId" => self.instruction_id = self.name(line, text),
             "/OrgnlMsgNmId" => self.message_name = self.name(line, text).unwrap_or_default(),
-            "/OrgnlNbOfTxs" => match text.parse() {
-                Ok(count) => self.head.original_counts.push((line, count)),
-                Err(_) => self.fault(line, "is not a number of payments"),
-            },
-            "/OrgnlCtrlSum" => self.head.original_sums.push((line, text.to_owned())),
+            "/OrgnlNbOfTxs" => {
+                if std::mem::replace(&mut self.whole(is_instruction).has_count, true) {
+                    return self.fault(line, "is said twice");
+                }
+                match text.parse() {
+                    Ok(count) => self.head.original_counts.push((line, count)),
+                    Err(_) => self.fault(line, "is not a number of payments"),
+                }
+            }
+            "/OrgnlCtrlSum" => {
+                if std::mem::replace(&mut self.whole(is_instruction).has_sum, true) {
+                    return self.fault(line, "is said twice");
+                }
+                self.head.original_sums.push((line, text.to_owned()));
+            }
             "/GrpSts" | "/PmtInfSts" => {
                 let said = read_status(text);
                 if said.is_none() {
                     self.fault(line, "is not a known status");
                 }
-                self.whole(is_instruction).said = said;
+                self.whole(is_instruction).status.said = said;
+                self.check_place(line);
             }
             "/StsRsnInf/Rsn/Cd" | "/StsRsnInf/Rsn/Prtry" => {
-                self.whole(is_instruction)
-                    .reason
-                    .get_or_insert_with(|| text.to_owned());
+                self.whole(is_instruction).status.reasons.add(text);
+                self.check_place(line);
             }
             "/NbOfTxsPerSts/DtldSts" => text.clone_into(&mut self.count.code),
             "/NbOfTxsPerSts/DtldNbOfTxs" => self.count.count = text.parse().ok(),
             "/NbOfTxsPerSts" => {
                 let count = std::mem::take(&mut self.count);
+                let whole = self.whole(is_instruction);
+                whole.said_count += 1;
+                if whole.said_count > STATUS_COUNT {
+                    return self.fault(line, "counts payments of more statuses than there are");
+                }
                 match count.count {
                     Some(said) => self.said_counts.push((line, count.code, said)),
                     None => self.fault(line, "counts payments without a number"),
@@ -214,7 +232,14 @@ impl Report<'_> {
         }
     }
 
-    fn whole(&mut self, is_instruction: bool) -> &mut RawOutcome {
+    /// The payments before were taken without what stands here.
+    fn check_place(&mut self, line: u64) {
+        if self.payment_count > 0 {
+            self.fault(line, "says something of the whole behind payments");
+        }
+    }
+
+    fn whole(&mut self, is_instruction: bool) -> &mut Whole {
         match is_instruction {
             true => &mut self.instruction,
             false => &mut self.group,
@@ -242,10 +267,7 @@ impl Report<'_> {
                 }
             }
             "/StsRsnInf/Rsn/Cd" | "/StsRsnInf/Rsn/Prtry" => {
-                self.payment
-                    .status
-                    .reason
-                    .get_or_insert_with(|| text.to_owned());
+                self.payment.status.reasons.add(text);
             }
             "/OrgnlTxRef/Amt/InstdAmt" => {
                 let currency = currency.and_then(Currency::from_code);
@@ -260,25 +282,31 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// Returns what is said of every payment: by the instruction, or else by the group.
+    /// Returns what is said of all payments: by the instruction, or else by the group.
+    fn whole_said(&self) -> ReportedStatus {
+        self.instruction.status.or(self.group.status)
+    }
+
+    /// Returns what that means for each of them.
     fn of_all(&self) -> Option<LineStatus> {
-        [&self.instruction, &self.group]
-            .into_iter()
-            .find_map(|raw| Some(whole_status(raw.said?, raw.reason.as_deref())))
+        let whole = self.whole_said();
+        Some(whole_status(whole.said?, whole.reasons))
     }
 
     fn take_payment(&mut self, line: u64) -> Result<(), Stop> {
         let own = self.payment.status.said;
-        let reason = self.payment.status.reason.clone();
         let status = match own {
-            Some(said) => Some(line_status(said, reason.as_deref())),
+            Some(said) => {
+                let reasons = self.payment.status.reasons;
+                Some(line_status(said, reasons, self.whole_said()))
+            }
             None => self.of_all(),
         };
         let is_faulty = self.payment.is_faulty;
         if status.is_none() && !is_faulty {
             self.payment_fault(line, "has no status");
         }
-        let wholes = [self.group.said, self.instruction.said];
+        let wholes = [self.group.status.said, self.instruction.status.said];
         let differs = |whole| match whole {
             Some(Said::Paid) => own == Some(Said::Refused),
             Some(Said::Refused) => own.is_some_and(|own| own != Said::Refused),
@@ -429,6 +457,153 @@ mod tests {
         assert_eq!(
             head.rest.map(|(_, status)| status),
             Some(LineStatus::Failed(FailureReason::OrderRejected))
+        );
+    }
+
+    fn why(codes: &[&str]) -> String {
+        let mut why = String::new();
+        for code in codes {
+            // The bank's own codes are longer than ISO's.
+            let name = if code.len() == 4 { "Cd" } else { "Prtry" };
+            why.push_str(&format!(
+                "<StsRsnInf><Rsn><{name}>{code}</{name}></Rsn></StsRsnInf>"
+            ));
+        }
+        why
+    }
+
+    #[test]
+    fn a_double_refuses_nothing_and_a_reason_of_the_whole_is_that_of_its_payments() {
+        let pending = (LineStatus::Pending, None);
+        let rejected = LineStatus::Failed(FailureReason::OrderRejected);
+        let closed = LineStatus::Failed(FailureReason::AccountClosed);
+        let (group, instruction, payment) = (
+            "<GrpSts>RJCT</GrpSts>",
+            "<PmtInfSts>RJCT</PmtInfSts>",
+            "<TxSts>RJCT</TxSts>",
+        );
+        for (in_group, in_instruction, in_payment, expected) in [
+            // Only one place says why.
+            (
+                [group, &why(&["DU01"])],
+                [instruction, ""],
+                ["", ""],
+                pending,
+            ),
+            (
+                [group, &why(&["DU01"])],
+                ["", ""],
+                [payment, &why(&["AC04"])],
+                pending,
+            ),
+            (
+                ["", &why(&["AM05"])],
+                [instruction, ""],
+                [payment, ""],
+                pending,
+            ),
+            // Not the first reason.
+            (
+                ["", ""],
+                ["", ""],
+                [payment, &why(&["BANK-7", "AM05"])],
+                pending,
+            ),
+            (
+                [group, &why(&["FF01", "DU04"])],
+                ["", ""],
+                [payment, ""],
+                pending,
+            ),
+            // What no table knows may be a double.
+            ([group, &why(&["DUPL"])], ["", ""], ["", ""], pending),
+            ([group, &why(&["BANK-7"])], ["", ""], ["", ""], pending),
+            ([group, ""], [instruction, ""], [payment, ""], pending),
+            // Not of the payee.
+            (
+                [group, &why(&["FF01"])],
+                [instruction, ""],
+                [payment, ""],
+                (rejected, Some(rejected)),
+            ),
+            (
+                [group, ""],
+                [instruction, &why(&["BANK-7", "TM01"])],
+                ["", ""],
+                (rejected, Some(rejected)),
+            ),
+            (
+                [group, &why(&["FF01"])],
+                ["", ""],
+                [payment, &why(&["AC04"])],
+                (closed, Some(rejected)),
+            ),
+        ] {
+            let [in_group, in_instruction, in_payment] =
+                [in_group, in_instruction, in_payment].map(|parts| parts.concat());
+            let file = report(&format!(
+                "<OrgnlGrpInfAndSts><OrgnlMsgId>M</OrgnlMsgId>{in_group}</OrgnlGrpInfAndSts>
+                 <OrgnlPmtInfAndSts><OrgnlPmtInfId>M</OrgnlPmtInfId>{in_instruction}
+                 <TxInfAndSts><OrgnlEndToEndId>{}</OrgnlEndToEndId>{in_payment}</TxInfAndSts>
+                 </OrgnlPmtInfAndSts>",
+                reference(1),
+            ));
+
+            let (lines, read) = read_all(&file);
+
+            let (head, faults) = read.unwrap();
+            assert_eq!(faults, Faults::default(), "{file}");
+            let rest = head.rest.map(|(_, status)| status);
+            assert_eq!((lines[0].status, rest), expected, "{file}");
+        }
+    }
+
+    #[test]
+    fn a_report_that_never_ends_takes_no_memory() {
+        let in_group = |body: &str| {
+            report(&format!(
+                "<OrgnlGrpInfAndSts><OrgnlMsgId>M</OrgnlMsgId>{body}</OrgnlGrpInfAndSts>"
+            ))
+        };
+        let pieces = format!("{}<!-- -->", "A".repeat(100_000)).repeat(3);
+        let count =
+            "<NbOfTxsPerSts><DtldNbOfTxs>1</DtldNbOfTxs><DtldSts>RJCT</DtldSts></NbOfTxsPerSts>";
+
+        for (file, expected) in [
+            (
+                in_group(&format!("<OrgnlMsgNmId>{pieces}</OrgnlMsgNmId>")),
+                TOO_LONG,
+            ),
+            (
+                in_group(&"<OrgnlNbOfTxs>1</OrgnlNbOfTxs>".repeat(2)),
+                "is said twice",
+            ),
+            (
+                in_group(&"<OrgnlCtrlSum>1</OrgnlCtrlSum>".repeat(2)),
+                "is said twice",
+            ),
+            (
+                in_group(&count.repeat(STATUS_COUNT + 1)),
+                "counts payments of more statuses than there are",
+            ),
+        ] {
+            assert_eq!(faults(&file), [expected]);
+        }
+    }
+
+    #[test]
+    fn what_holds_of_all_payments_stands_before_them() {
+        let file = report(&format!(
+            "<OrgnlGrpInfAndSts><OrgnlMsgId>M</OrgnlMsgId></OrgnlGrpInfAndSts>
+             <OrgnlPmtInfAndSts><TxInfAndSts><OrgnlEndToEndId>{}</OrgnlEndToEndId><TxSts>RJCT</TxSts></TxInfAndSts>
+             <PmtInfSts>RJCT</PmtInfSts>{}</OrgnlPmtInfAndSts>",
+            reference(1),
+            why(&["DU01"]),
+        ));
+
+        assert_eq!(
+            faults(&file),
+            ["says something of the whole behind payments"; 2]
         );
     }
 

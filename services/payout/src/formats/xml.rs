@@ -7,7 +7,7 @@ use quick_xml::{
     events::{BytesStart, Event},
 };
 
-use super::{NOT_UTF_8, Pieces, Stop};
+use super::{NOT_UTF_8, PIECE_BYTES_MAX, Pieces, Stop, TOO_LONG};
 
 /// No element of a message lies deeper.
 const DEPTH_MAX: usize = 32;
@@ -73,12 +73,12 @@ pub(super) fn walk<R: BufRead>(
                 place.close(line)?;
             }
             Event::End(_) => place.close(line)?,
-            Event::Text(text) => place.text.push_str(&text),
-            Event::CData(text) => place.text.push_str(&text),
+            Event::Text(text) => place.add(line, &text)?,
+            Event::CData(text) => place.add(line, &text)?,
             Event::GeneralRef(entity) => match entity.resolve_char_ref() {
-                Ok(Some(character)) => place.text.push(character),
+                Ok(Some(character)) => place.add(line, character.encode_utf8(&mut [0; 4]))?,
                 _ => match quick_xml::escape::resolve_predefined_entity(&entity) {
-                    Some(text) => place.text.push_str(text),
+                    Some(text) => place.add(line, text)?,
                     None => return Err(place.lost(line, "has an entity that is not defined")),
                 },
             },
@@ -116,6 +116,15 @@ impl<E: Elements> Place<'_, E> {
             Err(_) => return Err(self.lost(line, "has an attribute that is not well-formed")),
         };
         self.elements.open(line, &self.path)
+    }
+
+    /// Adds to the element's text, which may come in many pieces.
+    fn add(&mut self, line: u64, text: &str) -> Result<(), Stop> {
+        self.text.push_str(text);
+        if u64::try_from(self.text.len()).unwrap_or(u64::MAX) > PIECE_BYTES_MAX {
+            return Err(self.lost(line, TOO_LONG));
+        }
+        Ok(())
     }
 
     fn close(&mut self, line: u64) -> Result<(), Stop> {

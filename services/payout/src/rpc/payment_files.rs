@@ -16,6 +16,9 @@ use super::{
 };
 use crate::error::Error;
 
+/// The largest report: a batch has 100,000 lines at most, each of some 500 bytes when a bank repeats little of it.
+const REPORT_GIB_MAX: u64 = 1;
+
 /// How many pieces are written before the first is taken.
 const PIECES_AHEAD: usize = 2;
 
@@ -65,7 +68,7 @@ impl PaymentFileService for Rpc {
         let (pieces, content) = mpsc::channel(PIECES_WAITING_MAX);
         let (staged, received) = tokio::join!(
             self.app.stage_payment_status_report(content),
-            uploads::receive(&mut stream, pieces, content_of),
+            uploads::receive(&mut stream, pieces, REPORT_GIB_MAX, content_of),
         );
         // What broke the rules of the stream has cut the file: it is the cause.
         let content_hash = received?;

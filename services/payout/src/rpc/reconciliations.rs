@@ -14,6 +14,9 @@ use super::{
     uploads::{self, PIECES_WAITING_MAX, violation},
 };
 
+/// The largest file: a camt.053 with ten million entries and all that banks write about them.
+const FILE_GIB_MAX: u64 = 16;
+
 #[tonic::async_trait]
 impl ReconciliationService for Rpc {
     async fn import_statement(
@@ -33,7 +36,7 @@ impl ReconciliationService for Rpc {
         let (pieces, content) = mpsc::channel(PIECES_WAITING_MAX);
         let (staged, received) = tokio::join!(
             self.app.stage_statement(format, content),
-            uploads::receive(&mut stream, pieces, content_of),
+            uploads::receive(&mut stream, pieces, FILE_GIB_MAX, content_of),
         );
         // What broke the rules of the stream has cut the file: it is the cause.
         let content_hash = received?;

@@ -11,24 +11,24 @@ use tonic::{Status, Streaming};
 /// The largest piece of a file.
 const PIECE_BYTES_MAX: usize = 1024 * 1024;
 
-/// The largest file: a camt.053 with ten million entries and all that banks write about them.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+const GIB: u64 = 1024 * 1024 * 1024;
 
 /// Pieces that wait for the reader of the file.
 pub(super) const PIECES_WAITING_MAX: usize = 2;
 
 /// Passes the pieces of a file on, and returns the hash of all of them. A stream that is cut, or breaks its rules, cuts the
-/// file. When the reader wants no more, the rest is not asked for. `content_of` finds the piece in a message, or why there
-/// is none.
+/// file, and so does one that is longer than so many GiB. When the reader wants no more, the rest is not asked for.
+/// `content_of` finds the piece in a message, or why there is none.
 pub(super) async fn receive<M>(
     stream: &mut Streaming<M>,
     pieces: mpsc::Sender<io::Result<Vec<u8>>>,
+    gib_max: u64,
     content_of: fn(M) -> Result<Vec<u8>, Refusal>,
 ) -> Result<[u8; 32], Status> {
     let mut hash = Sha256::new();
     let mut length = 0;
     loop {
-        let piece = match next(stream, &mut length, content_of).await {
+        let piece = match next(stream, &mut length, gib_max, content_of).await {
             Ok(Some(piece)) => piece,
             Ok(None) => return Ok(hash.finalize().into()),
             Err(status) => {
@@ -48,6 +48,7 @@ pub(super) async fn receive<M>(
 async fn next<M>(
     stream: &mut Streaming<M>,
     length: &mut u64,
+    gib_max: u64,
     content_of: fn(M) -> Result<Vec<u8>, Refusal>,
 ) -> Result<Option<Vec<u8>>, Status> {
     let Some(message) = stream.message().await? else {
@@ -58,8 +59,9 @@ async fn next<M>(
         return Err(violation("content", "is longer than 1 MiB").into());
     }
     *length += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-    if *length > FILE_BYTES_MAX {
-        return Err(violation("content", "is together longer than 16 GiB").into());
+    if *length > gib_max * GIB {
+        let what = format!("is together longer than {gib_max} GiB");
+        return Err(violation("content", &what).into());
     }
     Ok(Some(piece))
 }

@@ -88,7 +88,7 @@ pub async fn approve(
     Ok(updated.rows_affected() == 1)
 }
 
-/// Takes cancelled lines out of the totals of their batches.
+/// Takes lines that were cancelled, or left out of a file, out of the totals of their batches.
 pub async fn take_out(tx: &mut PgConnection, lines: &[&Disbursement]) -> Result<(), sqlx::Error> {
     let ids: Vec<Option<Uuid>> = lines
         .iter()
@@ -97,14 +97,14 @@ pub async fn take_out(tx: &mut PgConnection, lines: &[&Disbursement]) -> Result<
     let amounts: Vec<i64> = lines.iter().map(|line| line.amount.minor()).collect();
     sqlx::query!(
         "UPDATE disbursement_batches AS batches
-         SET line_count = batches.line_count - cancelled.line_count,
-             total_minor = batches.total_minor - cancelled.total_minor
+         SET line_count = batches.line_count - gone.line_count,
+             total_minor = batches.total_minor - gone.total_minor
          FROM (
              SELECT id, count(*) AS line_count, sum(amount_minor)::bigint AS total_minor
              FROM unnest($1::uuid[], $2::bigint[]) AS lines (id, amount_minor)
              GROUP BY id
-         ) AS cancelled
-         WHERE batches.id = cancelled.id",
+         ) AS gone
+         WHERE batches.id = gone.id",
         &ids as &[Option<Uuid>],
         &amounts,
     )

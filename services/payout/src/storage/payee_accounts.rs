@@ -70,7 +70,7 @@ pub async fn find(
 }
 
 /// Links an account in place of the one before, and returns the state that the database gives it: one that another person
-/// has linked is held. More than ten others break `payee_accounts_sharers_check`.
+/// has linked is held. Where ten others are, `payee_accounts_sharers_check` breaks.
 pub async fn replace(tx: &mut PgConnection, new: &PayeeRow) -> Result<PayeeState, sqlx::Error> {
     sqlx::query!(
         "UPDATE payee_accounts SET replace_time = $2 WHERE account_id = $1 AND replace_time IS NULL",

@@ -176,6 +176,21 @@ pub async fn give_up_unanswered(
     Ok(updated.rows_affected())
 }
 
+/// Says whether the bank has still to answer for a payment of a batch's file.
+pub async fn is_open(connection: &mut PgConnection, batch_id: Uuid) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM payment_initiation_lines AS lines
+               JOIN disbursements
+                  ON disbursements.id = lines.disbursement_id AND disbursements.attempt = lines.attempt
+               WHERE lines.disbursement_batch_id = $1 AND state IN ('SENT', 'UNKNOWN')
+           ) AS "exists!""#,
+        batch_id,
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// A payment of a file, and where it goes.
 #[derive(Clone, Debug)]
 pub struct LineRow {
@@ -327,8 +342,15 @@ pub async fn unstage_older(
     Ok(())
 }
 
-/// Locks the initiation of a batch, so that one report on it is taken in at a time.
+/// Locks the initiation of a batch, so that one report on it is taken in at a time, and lifts the limits of time from the
+/// transaction.
 pub async fn lock(tx: &mut PgConnection, batch_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "SELECT set_config('statement_timeout', '0', true) AS statement,
+                set_config('idle_in_transaction_session_timeout', '0', true) AS idle",
+    )
+    .fetch_one(&mut *tx)
+    .await?;
     sqlx::query!(
         "SELECT FROM payment_initiations WHERE disbursement_batch_id = $1 FOR NO KEY UPDATE",
         batch_id,
@@ -396,8 +418,8 @@ pub async fn compare(
                       row_number() OVER (
                           PARTITION BY staged.disbursement_id, staged.attempt ORDER BY staged.number
                       ) AS time_named,
-                      reversals.settle_time IS NOT NULL
-                          OR payments.attempt = lines.attempt AND payments.state = 'SETTLED' AS is_settled,
+                      payments.attempt = lines.attempt AND payments.state = 'SETTLED' AS is_settled,
+                      reversals.settle_time IS NOT NULL AS is_reversed,
                       payments.attempt = lines.attempt AND payments.state IN ('SENT', 'UNKNOWN') AS is_open
                FROM payment_status_staging AS staged
                LEFT JOIN payment_initiation_lines AS lines
@@ -418,7 +440,9 @@ pub async fn compare(
                     is_known AND amount_minor IS NOT NULL
                     AND (amount_minor, currency) IS DISTINCT FROM (expected_minor, expected_currency)),
                    (4, 'SETTLED', is_known AND status = 'FAILED' AND is_settled),
-                   (5, 'FAILED', is_known AND status = 'SETTLED' AND NOT is_settled AND NOT is_open)
+                   -- What came back was paid, and was not: whatever is said of it is known.
+                   (5, 'FAILED',
+                    is_known AND status = 'SETTLED' AND NOT is_reversed AND NOT is_settled AND NOT is_open)
            ) AS rule (place, kind, holds)
            WHERE rule.holds
            ORDER BY line, number, rule.place

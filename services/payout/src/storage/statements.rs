@@ -248,9 +248,9 @@ pub async fn set_counts(
     Ok(())
 }
 
-/// Keeps the staged entries of a statement for good.
-pub async fn keep_entries(tx: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+/// Keeps the staged entries of a statement for good, and returns how many.
+pub async fn keep_entries(tx: &mut PgConnection, id: Uuid) -> Result<i64, sqlx::Error> {
+    let kept = sqlx::query!(
         "INSERT INTO statement_entries
             (statement_id, entry_number, is_notification, is_credit, amount_minor, booking_date, value_date,
              bank_reference, reference, disbursement_id, attempt, is_return, return_reason)
@@ -264,7 +264,8 @@ pub async fn keep_entries(tx: &mut PgConnection, id: Uuid) -> Result<(), sqlx::E
     )
     .execute(&mut *tx)
     .await?;
-    unstage(tx, id).await
+    unstage(tx, id).await?;
+    Ok(i64::try_from(kept.rows_affected()).unwrap_or(i64::MAX))
 }
 
 struct Row {

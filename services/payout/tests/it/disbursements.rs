@@ -416,7 +416,7 @@ async fn batches_made_at_once_keep_a_wallet_below_its_cap_together(db: PgPool) {
             .await
     });
     let opening = async {
-        waiting_for_locks(&world, 2).await;
+        world.wait_for_locks(2).await;
         gate.rollback().await.unwrap();
     };
     let (outcomes, ()) = tokio::join!(futures::future::join_all(batches), opening);
@@ -426,24 +426,6 @@ async fn batches_made_at_once_keep_a_wallet_below_its_cap_together(db: PgPool) {
         .map(|outcome| outcome.unwrap().into_inner().line_count)
         .collect();
     assert_eq!(counts.iter().sum::<i64>(), WITHIN, "{counts:?}");
-}
-
-/// Waits until so many transactions of the test's database wait for a lock.
-async fn waiting_for_locks(world: &World, count: i64) {
-    let mut tries = 0;
-    loop {
-        let waiting = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "count!"
-               FROM pg_stat_activity
-               WHERE datname = current_database() AND wait_event_type = 'Lock'"#
-        );
-        if waiting.fetch_one(&world.db).await.unwrap() >= count {
-            return;
-        }
-        tries += 1;
-        assert!(tries < 500, "nobody waits");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
 }
 
 #[sqlx::test(migrator = "payout::storage::MIGRATOR")]

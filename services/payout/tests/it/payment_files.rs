@@ -2,9 +2,13 @@
 
 use std::fmt::Write;
 
-use payout::domain::{
-    payee::{AccountNumber, Channel},
-    rail::Holder,
+use chassis::{idempotency::RequestKey, names};
+use payout::{
+    domain::{
+        payee::{AccountNumber, Channel},
+        rail::Holder,
+    },
+    error::Error,
 };
 use pb::{
     disbursement::State, disbursement_batch::Rail, import_payment_status_report_request::Part,
@@ -17,6 +21,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::{
+    reconciliation::{self, TODAY, statement},
     words::{awarded, batch_request, fields, metadata, reason, request_id, units},
     world::{BATCH, Caller, INCENTIVES, JOB_SEARCH, Participation, TRAINING, World},
 };
@@ -421,13 +426,30 @@ async fn a_refused_file_is_tried_again_another_day(db: PgPool) {
     };
 
     let double = import(&world, &report("BANK-1", "DU01")).await.unwrap();
+    let unclear = import(&world, &report("BANK-2", "ZZ99")).await.unwrap();
+    // The bank names every payment as well, and says why of the whole alone.
+    let references = references(&world, &people).await;
+    let each = |id, code: &'static str| {
+        let whole =
+            format!("<GrpSts>RJCT</GrpSts><StsRsnInf><Rsn><Cd>{code}</Cd></Rsn></StsRsnInf>");
+        let payments = references.iter().map(|name| (name.as_str(), "RJCT", ""));
+        Report {
+            id,
+            whole: &whole,
+            payments: payments.collect(),
+        }
+        .write(&told)
+    };
+    let each_double = import(&world, &each("BANK-3", "DUPL")).await.unwrap();
     let after_double = world.payment_state(&people[0]).await;
-    let refused = import(&world, &report("BANK-2", "FF01")).await.unwrap();
+    let refused = import(&world, &each("BANK-4", "FF01")).await.unwrap();
     let failed = world.payment(&people[0]).await;
     world.clock.advance_by(time::Duration::days(1));
     let next = approve_all_by_file(&world).await;
 
-    assert_eq!((double.settled_count, double.failed_count), (0, 0));
+    for report in [double, unclear, each_double] {
+        assert_eq!((report.settled_count, report.failed_count), (0, 0));
+    }
     assert_eq!(after_double, State::Sent);
     assert_eq!(refused.failed_count, 3);
     assert_eq!(
@@ -556,6 +578,227 @@ async fn a_payment_by_file_is_sent_as_a_line_of_the_file_alone_whatever_a_progra
         chassis::db::constraint(&rewritten),
         Some("payment_initiation_lines_append_only")
     );
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_file_is_there_until_the_bank_has_answered_for_all_of_it(db: PgPool) {
+    let (world, people, batch, told) = exported(db, 2).await;
+    let references = references(&world, &people).await;
+    let first = download(&world, &batch).await.unwrap();
+    let report = |id, payment| {
+        Report {
+            id,
+            whole: "",
+            payments: vec![payment],
+        }
+        .write(&told)
+    };
+
+    import(&world, &report("BANK-1", (&references[0], "RJCT", "AB05")))
+        .await
+        .unwrap();
+    let second = download(&world, &batch).await.unwrap();
+    import(&world, &report("BANK-2", (&references[1], "RJCT", "AB05")))
+        .await
+        .unwrap();
+    let answered = download(&world, &batch).await.unwrap_err();
+    world.clock.advance_by(time::Duration::days(1));
+    let next = approve_all_by_file(&world).await;
+    export(&world, &next).await.unwrap();
+    let still = download(&world, &batch).await.unwrap_err();
+    let next = download(&world, &next).await.unwrap();
+
+    assert_eq!(first, second);
+    for refused in [answered, still] {
+        assert_eq!(
+            (refused.code(), reason(&refused)),
+            (Code::FailedPrecondition, "BATCH_ANSWERED".to_owned())
+        );
+        assert_eq!(metadata(&refused, "disbursement_batch"), batch.name);
+    }
+    assert_eq!(read(&next).payments.len(), 2);
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn what_came_back_meanwhile_is_known_whatever_a_report_says_of_it(db: PgPool) {
+    let (world, people, _, told) = exported(db, 2).await;
+    let references = references(&world, &people).await;
+    let report = |id, payments| {
+        Report {
+            id,
+            whole: "",
+            payments,
+        }
+        .write(&told)
+    };
+    let settled = report("BANK-1", vec![(&references[0], "ACSC", "")]);
+    import(&world, &settled).await.unwrap();
+    let lines = [
+        ("DEBIT", JOB_SEARCH, "B1", references[0].as_str(), ""),
+        ("CREDIT", JOB_SEARCH, "B2", references[0].as_str(), "AC04"),
+    ];
+    reconciliation::import(&world, &statement("S1", TODAY, 10_000_000, &lines))
+        .await
+        .unwrap();
+    let reversed = world.payment(&people[0]).await;
+
+    let refused = vec![
+        (references[0].as_str(), "RJCT", "AC04"),
+        (references[1].as_str(), "ACSC", ""),
+    ];
+    let refused = import(&world, &report("BANK-2", refused)).await.unwrap();
+    let paid = report("BANK-3", vec![(&references[0], "ACCC", "")]);
+    let paid = import(&world, &paid).await.unwrap();
+
+    assert_eq!(
+        (reversed.state(), reversed.failure_reason.as_str()),
+        (State::Failed, "REVERSED")
+    );
+    assert_eq!(
+        [
+            refused.settled_count,
+            refused.failed_count,
+            refused.repeated_count
+        ],
+        [1, 0, 1]
+    );
+    assert_eq!((paid.settled_count, paid.repeated_count), (0, 1));
+    assert_eq!(world.payment(&people[0]).await, reversed);
+    assert_eq!(world.payment_state(&people[1]).await, State::Settled);
+    world.assert_sound().await;
+}
+
+async fn report_count(world: &World) -> i64 {
+    let count = sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM payment_status_reports"#);
+    count.fetch_one(&world.db).await.unwrap()
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_report_of_which_a_crash_has_taken_staged_payments_takes_no_effect(db: PgPool) {
+    let (world, people, _, told) = exported(db, 2).await;
+    let references = references(&world, &people).await;
+    let report = Report {
+        id: "BANK-1",
+        whole: "<GrpSts>ACSC</GrpSts>",
+        payments: vec![(&references[0], "PDNG", ""), (&references[1], "ACSC", "")],
+    };
+    let (pieces, content) = tokio::sync::mpsc::channel(1);
+    pieces
+        .send(Ok(report.write(&told).into_bytes()))
+        .await
+        .unwrap();
+    drop(pieces);
+    let staged = world
+        .app
+        .stage_payment_status_report(content)
+        .await
+        .unwrap();
+    sqlx::raw_sql("DELETE FROM payment_status_staging WHERE number = 1")
+        .execute(&world.db)
+        .await
+        .unwrap();
+
+    let key = RequestKey::internal("ImportPaymentStatusReport", Uuid::now_v7(), b"");
+    let refused = world
+        .app
+        .import_payment_status_report(key, &staged, [0; 32])
+        .await
+        .unwrap_err();
+
+    assert!(matches!(refused, Error::Conflict), "{refused}");
+    assert_eq!(world.payment_state(&people[0]).await, State::Sent);
+    assert_eq!(world.payment_state(&people[1]).await, State::Sent);
+    assert_eq!(report_count(&world).await, 0);
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_report_that_the_ledger_refuses_takes_no_effect(db: PgPool) {
+    let (world, people, _, told) = exported(db, 2).await;
+    let references = references(&world, &people).await;
+    let report = Report {
+        id: "BANK-1",
+        whole: "",
+        payments: vec![(&references[0], "ACSC", ""), (&references[1], "ACSC", "")],
+    }
+    .write(&told);
+    // One who owns the database has taken the money of one payment.
+    let tamper = |change: &str| {
+        format!(
+            "ALTER TABLE ledger_accounts DISABLE TRIGGER ALL;
+             UPDATE ledger_accounts SET debits_posted = debits_posted {change} 60000000 WHERE kind = 'rail-in-flight';
+             ALTER TABLE ledger_accounts ENABLE TRIGGER ALL"
+        )
+    };
+    sqlx::raw_sql(sqlx::AssertSqlSafe(tamper("+")))
+        .execute(&world.db)
+        .await
+        .unwrap();
+
+    let refused = import(&world, &report).await.unwrap_err();
+    let count = report_count(&world).await;
+    let state = world.payment_state(&people[0]).await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(tamper("-")))
+        .execute(&world.db)
+        .await
+        .unwrap();
+    let imported = import(&world, &report).await.unwrap();
+
+    assert_eq!(refused.code(), Code::Internal);
+    assert_eq!((count, state), (0, State::Sent));
+    assert_eq!(imported.settled_count, 2);
+    world.assert_sound().await;
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn of_two_reports_under_one_message_id_the_second_is_refused_also_at_once(db: PgPool) {
+    let world = World::with_budget(db, 2).await;
+    let people = world.award(2).await;
+    let mut batches = Vec::new();
+    for (i, person) in people.iter().enumerate() {
+        world.ready(person, &format!("62812000000{i}")).await;
+        let batch = approve_all_by_file(&world).await;
+        export(&world, &batch).await.unwrap();
+        batches.push(batch);
+    }
+    let told = read(&download(&world, &batches[0]).await.unwrap());
+    let reference = world.payment(&people[0]).await.reference;
+    let report = Report {
+        id: "BANK-1",
+        whole: "",
+        payments: vec![(&reference, "ACSC", "")],
+    }
+    .write(&told);
+    // The other one has looked, too, and is not written for good yet.
+    let other = Uuid::now_v7();
+    let mut tx = world.db.begin().await.unwrap();
+    sqlx::query!(
+        "INSERT INTO payment_status_reports
+            (id, disbursement_batch_id, message_id, content_hash, settled_count, failed_count, pending_count,
+             repeated_count, create_time)
+         VALUES ($1, $2, 'BANK-1', '\\x01', 0, 0, 0, 0, now())",
+        other,
+        names::parse_uuid(&batches[1].name, "disbursementBatches"),
+    )
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+
+    let commit = async {
+        world.wait_for_locks(1).await;
+        tx.commit().await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(import(&world, &report), commit);
+
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        (refused.code(), reason(&refused)),
+        (Code::AlreadyExists, "STATUS_REPORT_EXISTS".to_owned())
+    );
+    assert_eq!(
+        metadata(&refused, "payment_status_report"),
+        names::format("paymentStatusReports", other)
+    );
+    assert_eq!(world.payment_state(&people[0]).await, State::Sent);
 }
 
 /// Makes so many payments READY past the events, which would take one call a person.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use chassis::idempotency::RequestKey;
 use payout::{
     app::ledger,
     domain::{
@@ -9,6 +10,7 @@ use payout::{
         disbursement::{Disbursement, DisbursementState},
         ledger::Transfer,
     },
+    error::Error,
 };
 use pb::{
     disbursement::State, finding::Kind, import_statement_request::Part,
@@ -29,7 +31,7 @@ use crate::{
 /// The account that the world's rail pays from.
 const ACCOUNT: &str = "8877001";
 /// The world's first day at a bank in Jakarta.
-const TODAY: Date = date!(2026 - 02 - 03);
+pub(crate) const TODAY: Date = date!(2026 - 02 - 03);
 const UTC_OFFSET_MINUTES: i32 = 420;
 const LINE_COUNT: usize = 10_000;
 const PIECE_BYTES: usize = 64 * 1024;
@@ -76,7 +78,7 @@ async fn import_as(
     Ok(client(world).import_statement(messages).await?.into_inner())
 }
 
-async fn import(world: &World, file: &str) -> Result<pb::Reconciliation, Status> {
+pub(crate) async fn import(world: &World, file: &str) -> Result<pb::Reconciliation, Status> {
     let csv = pb::StatementFormat::Csv;
     import_as(world, &request_id(), csv, file.as_bytes()).await
 }
@@ -108,10 +110,10 @@ async fn kinds(world: &World, reconciliation: &pb::Reconciliation) -> Vec<Kind> 
 }
 
 /// A line of a small statement: side, whole rupiah, the bank's reference, ours, and why it came back.
-type Line<'a> = (&'a str, i64, &'a str, &'a str, &'a str);
+pub(crate) type Line<'a> = (&'a str, i64, &'a str, &'a str, &'a str);
 
 /// Writes a small statement of a day.
-fn statement(reference: &str, day: Date, opening: i64, lines: &[Line<'_>]) -> String {
+pub(crate) fn statement(reference: &str, day: Date, opening: i64, lines: &[Line<'_>]) -> String {
     let mut text = format!(
         "record,statement,account,currency,booking_date,value_date,direction,amount,bank_reference,end_to_end_id,return_reason,entry_count\n\
          OPENING,{reference},{ACCOUNT},IDR,{day},,CREDIT,{opening}.00,,,,\n"
@@ -509,6 +511,31 @@ async fn a_stream_that_breaks_its_rules_or_is_cut_changes_nothing(db: PgPool) {
     assert_eq!([statements, entries, findings], [0; 3]);
     let whole = import_as(&world, &id, csv, file.as_bytes()).await.unwrap();
     assert_eq!((whole.entry_count, whole.unrelated_count), (12_000, 12_000));
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_statement_of_which_a_crash_has_taken_staged_entries_is_not_kept(db: PgPool) {
+    let world = World::start(db).await;
+    let lines = [("CREDIT", 10, "B1", "", ""), ("CREDIT", 20, "B2", "", "")];
+    let file = statement("S1", TODAY, 0, &lines);
+    let (pieces, content) = tokio::sync::mpsc::channel(1);
+    pieces.send(Ok(file.into_bytes())).await.unwrap();
+    drop(pieces);
+    let staged = world
+        .app
+        .stage_statement(payout::domain::statement::Format::Csv, content)
+        .await
+        .unwrap();
+    sqlx::raw_sql("DELETE FROM statement_staging WHERE entry_number = 1")
+        .execute(&world.db)
+        .await
+        .unwrap();
+
+    let key = RequestKey::internal("ImportStatement", Uuid::now_v7(), b"");
+    let refused = world.app.import_statement(key, &staged, [0; 32], 0).await;
+
+    assert!(matches!(refused, Err(Error::Conflict)), "{refused:?}");
+    assert_eq!(count(&world).await, [0; 4]);
 }
 
 #[sqlx::test(migrator = "payout::storage::MIGRATOR")]

@@ -509,6 +509,24 @@ impl World {
         trace
     }
 
+    /// Waits until so many transactions of the test's database wait for a lock.
+    pub(crate) async fn wait_for_locks(&self, count: i64) {
+        let mut tries = 0;
+        loop {
+            let waiting = sqlx::query_scalar!(
+                r#"SELECT count(*) AS "count!"
+                   FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'"#
+            );
+            if waiting.fetch_one(&self.db).await.unwrap() >= count {
+                return;
+            }
+            tries += 1;
+            assert!(tries < 500, "nobody waits");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Checks that the running sums of all accounts are those of the transfers, and that the books balance.
     pub(crate) async fn assert_sound(&self) {
         let audit = self

@@ -107,12 +107,12 @@ impl App {
 }
 
 /// Writes what became of orders in a transaction: states, ledger and events. One that somebody else has decided meanwhile is
-/// left as it is.
+/// left as it is, and so is one that the ledger refuses; returns how many were written.
 pub(in crate::app) async fn write(
     tx: &mut PgConnection,
     outcomes: &[(Disbursement, Outcome)],
     now: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
+) -> Result<usize, sqlx::Error> {
     let returned = lock_returned(tx, outcomes).await?;
     let keys: Vec<(Uuid, i32)> = outcomes
         .iter()
@@ -156,7 +156,7 @@ pub(in crate::app) async fn write(
         let verdict = transfer.as_ref().and_then(|_| verdicts.next());
         match first_refusal(verdict.into_iter().collect()) {
             None => written.push((line, outcome_of[&line.id])),
-            // A fault of ours: the line stays undecided and is asked about again, and the others go on.
+            // A fault of ours: the line stays undecided, and the others go on.
             Some(refusal) => tracing::error!(
                 disbursement.id = %line.id,
                 error = chassis::telemetry::chain(&refusal),
@@ -187,7 +187,8 @@ pub(in crate::app) async fn write(
         .map(|(line, _)| (line.batch.as_str(), line.participation_id, line.amount))
         .collect();
     tell_late_returns(tx, &returns, now).await?;
-    tell(tx, &written, now).await
+    tell(tx, &written, now).await?;
+    Ok(written.len())
 }
 
 /// Locks the funds of the participations whose payments failed, before the payments themselves, and says whether their

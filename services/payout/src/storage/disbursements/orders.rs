@@ -12,9 +12,9 @@ use crate::domain::{
     rail::FailureReason,
 };
 
-/// Claims approved payments that do not go by file as SENT, each to the account that is in force now. `next_inquiry_time` is when they are asked
-/// about if nobody ever tells how the call went. Those of frozen participations, and of persons whose payee account is not
-/// active, stay as they are.
+/// Claims approved payments that do not go by file as SENT, each to the account that is in force now. `next_inquiry_time`
+/// is when they are asked about if nobody ever tells how the call went. Those of frozen participations, and of persons
+/// whose payee account is not active, stay as they are.
 pub async fn claim_approved(
     tx: &mut PgConnection,
     limit: i64,
