@@ -70,8 +70,8 @@ pub enum Error {
     /// Another file of the same statement was imported.
     #[error("import another file of the same statement")]
     StatementExists(Uuid),
-    /// A reader of a statement ended without a result.
-    #[error("wait for the reader of a statement")]
+    /// A reader of a statement or of regions ended without a result.
+    #[error("wait for a reader")]
     Reading(#[from] tokio::task::JoinError),
     /// The ledger refused a line that nothing speaks against.
     #[error("book a transfer")]
@@ -230,6 +230,13 @@ fn clawback(refusal: ClawbackRefusal) -> Refusal {
             ErrorReason::WriteOffNotRequested,
             text,
         ),
+        ClawbackRefusal::WriteOffReplaced { actual } => own(
+            Code::FailedPrecondition,
+            ErrorReason::WriteOffReplaced,
+            text,
+        )
+        .with("requester", actual.requester)
+        .with("reason", actual.reason),
         ClawbackRefusal::ApproverIsRequester { requester } => own(
             Code::PermissionDenied,
             ErrorReason::ApproverIsRequester,

@@ -44,6 +44,14 @@ pub const PRODUCER: Producer = Producer {
             consumers: &[],
         },
         Route {
+            r#type: "bekal.payout.v1.ClawbackReduced",
+            consumers: &[],
+        },
+        Route {
+            r#type: "bekal.payout.v1.ClawbackWrittenOff",
+            consumers: &[],
+        },
+        Route {
             r#type: "bekal.payout.v1.DisbursementSettled",
             consumers: &[],
         },
@@ -363,6 +371,31 @@ impl From<event::ClawbackRepaid<'_>> for pb::ClawbackRepaid {
             batch: clawback.batch.clone(),
             amount: Some(repaid.amount.to_proto()),
             outstanding: Some(repaid.outstanding.to_proto()),
+        }
+    }
+}
+
+impl From<event::ClawbackReduced<'_>> for pb::ClawbackReduced {
+    fn from(reduced: event::ClawbackReduced<'_>) -> pb::ClawbackReduced {
+        let clawback = reduced.clawback;
+        pb::ClawbackReduced {
+            clawback: names::format("clawbacks", clawback.id),
+            participation: names::format("participations", clawback.participation_id),
+            batch: clawback.batch.clone(),
+            amount: Some(reduced.amount.to_proto()),
+            outstanding: Some(reduced.outstanding.to_proto()),
+        }
+    }
+}
+
+impl From<event::ClawbackWrittenOff<'_>> for pb::ClawbackWrittenOff {
+    fn from(written_off: event::ClawbackWrittenOff<'_>) -> pb::ClawbackWrittenOff {
+        let clawback = written_off.clawback;
+        pb::ClawbackWrittenOff {
+            clawback: names::format("clawbacks", clawback.id),
+            participation: names::format("participations", clawback.participation_id),
+            batch: clawback.batch.clone(),
+            amount: Some(written_off.amount.to_proto()),
         }
     }
 }

@@ -1,4 +1,6 @@
-//! Claims against persons who were wrongly enrolled: made, repaid, written off.
+//! Claims against persons who were wrongly enrolled: made, repaid, reduced by what comes back by itself, written off.
+
+use std::collections::HashMap;
 
 use chassis::{
     db,
@@ -22,10 +24,11 @@ use crate::{
         chart::{self, AccountKind},
         clawback::{
             Clawback, ClawbackAccounts, ClawbackBalance, ClawbackRefusal, ClawbackState, Shares,
-            due_time,
+            WriteOffRequest, due_time,
         },
-        event::{ClawbackOpened, ClawbackRepaid},
-        ledger::{AccountId, Sums},
+        disbursement::Disbursement,
+        event::{ClawbackOpened, ClawbackReduced, ClawbackRepaid, ClawbackWrittenOff},
+        ledger::{AccountId, Sums, Transfer},
         treasury::check_currency,
     },
     error::Error,
@@ -45,7 +48,8 @@ impl App {
         if let Some(answer) = idempotency::claim(&mut tx, &key, now).await?.answer()? {
             return Ok(answer);
         }
-        // Nothing of a participation is held, released, paid or returned while its funds are locked.
+        // Nothing of a participation is held, released, returned or taken back by the rail while its funds are locked. A
+        // payment under way may arrive: until then it counts as outstanding, and both are read in one statement.
         let funds = storage::participation_funds::lock_all(&mut tx, &[participation_id]).await?;
         let funds = funds
             .into_iter()
@@ -76,7 +80,7 @@ impl App {
                 }
                 Some(_) | None => error.into(),
             })?;
-        let accounts = ClawbackAccounts::of(participation_id, &clawback.batch, clawback.currency);
+        let accounts = accounts_of(&clawback);
         storage::ledger::insert_accounts(&mut tx, &accounts.all()).await?;
         apply_all(&mut tx, &accounts.claim(clawback.id, amount), now).await?;
 
@@ -123,11 +127,7 @@ impl App {
                 Some(_) | None => error.into(),
             })?;
 
-        let accounts = ClawbackAccounts::of(
-            clawback.participation_id,
-            &clawback.batch,
-            clawback.currency,
-        );
+        let accounts = accounts_of(&clawback);
         let ids = accounts.all().into_iter().map(|account| account.id);
         let mut book = open_book(&mut tx, ids.collect()).await?;
         let owed = Shares {
@@ -148,7 +148,7 @@ impl App {
         close_book(&mut tx, &book).await?;
         let outstanding = owed.less(part);
         if outstanding.sum() == 0 {
-            storage::clawbacks::set_repaid(&mut tx, id, now).await?;
+            storage::clawbacks::set_repaid(&mut tx, &[id], now).await?;
             clawback.state = ClawbackState::Repaid;
             clawback.end_time = Some(now);
         }
@@ -193,12 +193,13 @@ impl App {
         Ok(answer)
     }
 
-    /// Gives up the rest of a claim, as another person has asked.
+    /// Gives up the rest of a claim, as another person has asked and the approver has seen.
     pub async fn approve_clawback_write_off(
         &self,
         key: RequestKey,
         approver: &str,
         id: Uuid,
+        seen: WriteOffRequest,
     ) -> Result<pb::Clawback, Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -206,28 +207,36 @@ impl App {
             return Ok(answer);
         }
         let mut clawback = lock_open(&mut tx, id).await?;
-        let Some(requester) = clawback.write_off_requester.clone() else {
-            return Err(Error::Clawback(ClawbackRefusal::WriteOffNotRequested));
-        };
+        let actual = clawback
+            .write_off_request()
+            .ok_or(Error::Clawback(ClawbackRefusal::WriteOffNotRequested))?;
+        if actual != seen {
+            return Err(Error::Clawback(ClawbackRefusal::WriteOffReplaced {
+                actual,
+            }));
+        }
         storage::clawbacks::set_written_off(&mut tx, id, approver, now)
             .await
             .map_err(|error| match db::constraint(&error) {
                 Some("clawbacks_write_off_approver_check") => {
-                    Error::Clawback(ClawbackRefusal::ApproverIsRequester { requester })
+                    Error::Clawback(ClawbackRefusal::ApproverIsRequester {
+                        requester: actual.requester,
+                    })
                 }
                 Some(_) | None => error.into(),
             })?;
-        let accounts = ClawbackAccounts::of(
-            clawback.participation_id,
-            &clawback.batch,
-            clawback.currency,
-        );
+        let accounts = accounts_of(&clawback);
         let rest = owed(&mut tx, &clawback).await?;
         apply_all(&mut tx, &accounts.write_off(id, rest), now).await?;
 
         clawback.state = ClawbackState::WrittenOff;
         clawback.write_off_approver = Some(approver.to_owned());
         clawback.end_time = Some(now);
+        let event = pb::ClawbackWrittenOff::from(ClawbackWrittenOff {
+            clawback: &clawback,
+            amount: Money::new(rest.sum(), clawback.currency),
+        });
+        outbox::append(&mut tx, &names::format("clawbacks", id), now, &event).await?;
         let answer = pb::Clawback::from(ClawbackBalance {
             clawback,
             outstanding: Shares::default(),
@@ -235,6 +244,7 @@ impl App {
         });
         idempotency::store(&mut tx, &key, &answer).await?;
         tx.commit().await?;
+        self.relay.wake();
         Ok(answer)
     }
 
@@ -257,11 +267,7 @@ impl App {
         let mut tx = self.begin_reading().await?;
         let rows = storage::clawbacks::list(&mut tx, filter, now, page.after, page.limit()).await?;
         let (clawbacks, next_page_token) = page.finish(rows, |last| last.id);
-        let ids: Vec<AccountId> = clawbacks
-            .iter()
-            .flat_map(|clawback| receivables_of(clawback.participation_id))
-            .collect();
-        let sums = storage::ledger::books::find_sums(&mut tx, &ids).await?;
+        let sums = sums_of(&mut tx, &clawbacks).await?;
         let balances = clawbacks
             .into_iter()
             .map(|clawback| ClawbackBalance {
@@ -271,6 +277,100 @@ impl App {
             })
             .collect();
         Ok((balances, next_page_token))
+    }
+}
+
+/// The open claims of participations whose payments the rail takes back, locked.
+#[derive(Debug, Default)]
+pub(super) struct OpenClaims(HashMap<Uuid, OpenClaim>);
+
+#[derive(Debug)]
+struct OpenClaim {
+    clawback: Clawback,
+    /// What is owed before anything is taken off.
+    owed: Shares,
+    /// What is left of it so far.
+    left: Shares,
+}
+
+impl OpenClaims {
+    /// Locks the claims of participations whose money went back. Their funds are locked: none is made meanwhile.
+    pub(super) async fn lock(
+        tx: &mut PgConnection,
+        participation_ids: &[Uuid],
+    ) -> Result<OpenClaims, sqlx::Error> {
+        if participation_ids.is_empty() {
+            return Ok(OpenClaims::default());
+        }
+        let clawbacks = storage::clawbacks::lock_open(tx, participation_ids).await?;
+        let sums = sums_of(tx, &clawbacks).await?;
+        let claims = clawbacks.into_iter().map(|clawback| {
+            let owed = owed_of(&clawback, &sums);
+            let claim = OpenClaim {
+                clawback,
+                owed,
+                left: owed,
+            };
+            (claim.clawback.participation_id, claim)
+        });
+        Ok(OpenClaims(claims.collect()))
+    }
+
+    /// Books a settled payment back, and off the claim that counts it: both or neither.
+    pub(super) fn reverse(&mut self, payment: &Disbursement, is_returned: bool) -> Vec<Transfer> {
+        let mut chain = vec![payment.reverse(is_returned)];
+        if let Some(claim) = self.0.get_mut(&payment.participation_id) {
+            let part = claim
+                .left
+                .take(payment.amount.minor().min(claim.left.sum()));
+            claim.left = claim.left.less(part);
+            chain.extend(accounts_of(&claim.clawback).reduce(payment, part));
+        }
+        if let Some((_, tied)) = chain.split_last_mut() {
+            tied.iter_mut().for_each(|line| line.linked = true);
+        }
+        chain
+    }
+
+    /// Ends the claims of which nothing is owed any more, now that the reversals are booked, and tells of those that have
+    /// become less.
+    pub(super) async fn close(
+        self,
+        tx: &mut PgConnection,
+        now: OffsetDateTime,
+    ) -> Result<(), sqlx::Error> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let (clawbacks, owed): (Vec<Clawback>, Vec<Shares>) = self
+            .0
+            .into_values()
+            .map(|claim| (claim.clawback, claim.owed))
+            .unzip();
+        // What the ledger says, and not what was planned: it may have refused a line.
+        let sums = sums_of(tx, &clawbacks).await?;
+        let mut ended = Vec::new();
+        let mut events = Vec::new();
+        for (clawback, owed) in clawbacks.iter().zip(owed) {
+            let outstanding = owed_of(clawback, &sums).sum();
+            if outstanding == owed.sum() {
+                continue;
+            }
+            if outstanding == 0 {
+                ended.push(clawback.id);
+            }
+            events.push(pb::ClawbackReduced::from(ClawbackReduced {
+                clawback,
+                amount: Money::new(owed.sum() - outstanding, clawback.currency),
+                outstanding: Money::new(outstanding, clawback.currency),
+            }));
+        }
+        storage::clawbacks::set_repaid(tx, &ended, now).await?;
+        let events: Vec<(&str, &pb::ClawbackReduced)> = events
+            .iter()
+            .map(|event| (event.clawback.as_str(), event))
+            .collect();
+        outbox::append_all(tx, now, &events).await
     }
 }
 
@@ -302,6 +402,14 @@ async fn reclaimable(
     Ok(amount)
 }
 
+fn accounts_of(clawback: &Clawback) -> ClawbackAccounts {
+    ClawbackAccounts::of(
+        clawback.participation_id,
+        &clawback.batch,
+        clawback.currency,
+    )
+}
+
 async fn lock_open(tx: &mut PgConnection, id: Uuid) -> Result<Clawback, Error> {
     let clawback = storage::clawbacks::lock(tx, id).await?;
     let clawback = clawback.ok_or_else(|| Error::NotFound(names::format("clawbacks", id)))?;
@@ -325,11 +433,21 @@ async fn with_balance(
     })
 }
 
-/// Returns what is owed of a claim. Its row is locked where that matters: repayments and write-offs lock it first.
+/// Returns what is owed of a claim. Its row is locked where that matters: whoever books on its receivables locks it first.
 async fn owed(connection: &mut PgConnection, clawback: &Clawback) -> Result<Shares, sqlx::Error> {
-    let ids = receivables_of(clawback.participation_id);
-    let sums = storage::ledger::books::find_sums(connection, &ids).await?;
+    let sums = sums_of(connection, std::slice::from_ref(clawback)).await?;
     Ok(owed_of(clawback, &sums))
+}
+
+async fn sums_of(
+    connection: &mut PgConnection,
+    clawbacks: &[Clawback],
+) -> Result<Vec<(AccountId, Sums)>, sqlx::Error> {
+    let ids: Vec<AccountId> = clawbacks
+        .iter()
+        .flat_map(|clawback| receivables_of(clawback.participation_id))
+        .collect();
+    storage::ledger::books::find_sums(connection, &ids).await
 }
 
 fn receivables_of(participation_id: Uuid) -> [AccountId; 2] {

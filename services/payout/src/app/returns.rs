@@ -28,8 +28,8 @@ use crate::{
 
 impl App {
     /// Takes back what revoked participations of a batch have not spent: the available training balance and all that is
-    /// left of the commitment, frozen or not. Payments that were not sent are cancelled. What is held for a purchase under way stays
-    /// held; when it is released, it goes back as well.
+    /// left of the commitment, frozen or not. Payments that were not sent are cancelled. What is held for a purchase under
+    /// way stays held; when it is released, it goes back as well.
     ///
     /// # Errors
     /// `Missing` when a participation is not funded yet. `Reject` when one belongs to another batch.
@@ -132,7 +132,8 @@ fn accounts_of(batch: &str, participation_ids: &[Uuid], currency: Currency) -> B
         .collect()
 }
 
-/// Tells what went back by itself after the return: holds that were released, payments that failed.
+/// Tells what went back by itself: after the return, holds that were released and payments that failed; and payments that
+/// were refunded, with or without a return.
 pub(super) async fn tell_late_returns(
     tx: &mut PgConnection,
     returns: &[(&str, Uuid, Money)],

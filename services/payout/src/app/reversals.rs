@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{ledger::apply_all, returns::tell_late_returns};
+use super::{clawbacks::OpenClaims, ledger::apply_all, returns::tell_late_returns};
 use crate::{
     domain::{
         disbursement::Disbursement, event::DisbursementFailed, ledger::Transfer,
@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// Books settled payments back, lets them have failed for REVERSED, and tells. One whose person has linked another account
-/// meanwhile is READY again; one whose participation's money went back goes to the treasury. Those that are not settled,
-/// because they were reversed before, are passed over.
+/// meanwhile is READY again; one whose participation's money went back goes to the treasury, and off the claim that counts
+/// it. Those that are not settled, because they were reversed before, are passed over.
 pub(super) async fn reverse(
     tx: &mut PgConnection,
     disbursement_ids: &[Uuid],
@@ -37,6 +37,12 @@ pub(super) async fn reverse(
         .into_iter()
         .map(|row| (row.participation_id, row.funds.is_returned))
         .collect();
+    let ended: Vec<Uuid> = participation_ids
+        .iter()
+        .filter(|id| returned.get(id) == Some(&true))
+        .copied()
+        .collect();
+    let mut claims = OpenClaims::lock(tx, &ended).await?;
     let lines = reversals::lock_settled(tx, disbursement_ids).await?;
     let is_returned = |line: &Disbursement| {
         returned
@@ -46,9 +52,10 @@ pub(super) async fn reverse(
     };
     let transfers: Vec<Transfer> = lines
         .iter()
-        .map(|line| line.reverse(is_returned(line)))
+        .flat_map(|line| claims.reverse(line, is_returned(line)))
         .collect();
     apply_all(tx, &transfers, now).await?;
+    claims.close(tx, now).await?;
     let ids: Vec<Uuid> = lines.iter().map(|line| line.id).collect();
     reversals::set_reversed(tx, &ids).await?;
     orders::revive_replaced(tx, &ids).await?;

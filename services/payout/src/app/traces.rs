@@ -1,11 +1,13 @@
 //! Where public money is: by region, by participation, and by fiscal year.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use chassis::{money::Currency, names, paging::PageRequest};
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::App;
@@ -24,10 +26,30 @@ use crate::{
 /// How long a batch's regions are told as they were read.
 const REGIONS_KEPT: Duration = Duration::minutes(1);
 
-/// The regions of batches as they were last read. Everybody may ask, and a reading of a large batch takes seconds: whoever
-/// reads holds the lock, so that there is one at a time.
+/// The regions of batches as they were last read. Everybody may ask, and a reading of a large batch takes seconds: there is
+/// one at a time, and nobody waits for that of another batch but who has no answer at all.
 #[derive(Clone, Default)]
-pub struct LastRegions(Arc<Mutex<HashMap<String, (OffsetDateTime, RegionTraces)>>>);
+pub struct LastRegions {
+    by_batch: Arc<Mutex<HashMap<String, LastReading>>>,
+    /// Held by the reading under way.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Clone)]
+struct LastReading {
+    read_time: OffsetDateTime,
+    traces: RegionTraces,
+}
+
+impl LastRegions {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, LastReading>> {
+        self.by_batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, batch: &str) -> Option<LastReading> {
+        self.lock().get(batch).cloned()
+    }
+}
 
 impl App {
     /// Tells where the money of a batch's participations is, by region. Which regions are withheld follows from all of them,
@@ -49,21 +71,46 @@ impl App {
 
     async fn regions_of(&self, batch: &str) -> Result<RegionTraces, Error> {
         let now = self.clock.now();
-        let mut last = self.regions.0.lock().await;
-        if let Some((read_time, traces)) = last.get(batch)
-            && now - *read_time < REGIONS_KEPT
-        {
-            return Ok(traces.clone());
+        let is_fresh = |last: &LastReading| now - last.read_time < REGIONS_KEPT;
+        let last = self.regions.find(batch);
+        if let Some(last) = last.as_ref().filter(|last| is_fresh(last)) {
+            return Ok(last.traces.clone());
         }
+        let turn = Arc::clone(&self.regions.turn);
+        let turn = match (turn.clone().try_lock_owned(), last) {
+            (Ok(turn), _) => turn,
+            (Err(_), Some(last)) => return Ok(last.traces),
+            (Err(_), None) => turn.lock_owned().await,
+        };
+        // Whoever had the turn before may have read this batch.
+        if let Some(last) = self.regions.find(batch).filter(is_fresh) {
+            return Ok(last.traces);
+        }
+        // A task of its own, which goes on when the caller goes away: the database would go on as well, beside the next
+        // reading.
+        let (app, batch) = (self.clone(), batch.to_owned());
+        let reading = chassis::task::spawn("regions", async move {
+            let read_time = app.clock.now();
+            let traces = app.read_regions(&batch).await?;
+            let last = LastReading {
+                read_time,
+                traces: traces.clone(),
+            };
+            app.regions.lock().insert(batch, last);
+            drop(turn);
+            Ok(traces)
+        });
+        reading.await?
+    }
+
+    async fn read_regions(&self, batch: &str) -> Result<RegionTraces, Error> {
         let mut connection = self.db.acquire().await?;
         let currency = storage::treasury::find_currency(&mut connection, batch).await?;
         let currency = currency.ok_or_else(|| Error::NotFound(batch.to_owned()))?;
         let regions = storage::traces::by_region(&mut connection, batch, currency).await?;
         let withheld = withhold(&regions);
         let regions = regions.into_iter().zip(withheld).collect();
-        let traces = RegionTraces { currency, regions };
-        last.insert(batch.to_owned(), (now, traces.clone()));
-        Ok(traces)
+        Ok(RegionTraces { currency, regions })
     }
 
     /// Tells where a participation's money is and how it came there.

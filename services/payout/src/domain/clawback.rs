@@ -2,7 +2,8 @@
 //!
 //! The batch claims it, and the participation has it to give: `training-claim → training-receivable` and the same for
 //! incentives, which cancel each other out. A repayment goes from the receivable to the batch's returned money, a write-off
-//! back to the claim.
+//! back to the claim. So does a payment that the rail takes back: less is owed, and where the incentive was repaid before,
+//! `training-receivable → incentive-claim` lets that repayment count for courses.
 
 use chassis::money::{Currency, Money};
 use time::{Duration, OffsetDateTime, Time};
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     chart::{self, AccountKind},
+    disbursement::Disbursement,
     fiscal_year::PROGRAMME_OFFSET,
     ledger::{AccountId, Code, Leg, NewAccount, Transfer},
 };
@@ -23,7 +25,7 @@ const LAST_SECOND: Time = time::macros::time!(23:59:59);
 pub enum ClawbackState {
     /// Something is owed.
     Open,
-    /// All is repaid.
+    /// All is repaid, or came back through the rail.
     Repaid,
     /// Two people have given up the rest.
     WrittenOff,
@@ -71,6 +73,15 @@ pub struct ClawbackBalance {
     pub outstanding: Shares,
     /// The moment that this describes.
     pub read_time: OffsetDateTime,
+}
+
+/// Who wants the rest of a claim to be given up, and why, as its approver has seen it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteOffRequest {
+    /// Who.
+    pub requester: String,
+    /// Why, in a code.
+    pub reason: String,
 }
 
 /// The two sorts of money that a person got, in minor units.
@@ -124,6 +135,12 @@ pub enum ClawbackRefusal {
     /// Nobody wants it to be written off.
     #[error("nobody has asked for the write-off")]
     WriteOffNotRequested,
+    /// Somebody else asks for it than the approver has seen, or for another reason.
+    #[error("the write-off is asked for by somebody else, or for another reason")]
+    WriteOffReplaced {
+        /// Who asks, and why.
+        actual: WriteOffRequest,
+    },
     /// Who asked for it may not agree.
     #[error("who asked for a write-off may not approve it")]
     ApproverIsRequester {
@@ -158,6 +175,17 @@ impl ClawbackState {
         ClawbackState::ALL
             .into_iter()
             .find(|state| state.as_str() == name)
+    }
+}
+
+impl Clawback {
+    /// Returns who wants the rest to be given up, and why.
+    pub fn write_off_request(&self) -> Option<WriteOffRequest> {
+        let (requester, reason) = (&self.write_off_requester, &self.write_off_reason);
+        Some(WriteOffRequest {
+            requester: requester.clone()?,
+            reason: reason.clone()?,
+        })
     }
 }
 
@@ -256,6 +284,20 @@ impl ClawbackAccounts {
             (self.incentives.id, self.returned.id),
         ];
         self.lines(repayment_id, steps, legs, part)
+    }
+
+    /// Books that so much less is owed, because a payment came back through the rail.
+    pub fn reduce(&self, payment: &Disbursement, part: Shares) -> Vec<Transfer> {
+        let step_of = |share: &str| format!("reduce-{share}-{}", payment.attempt);
+        let steps = [
+            (&*step_of("training"), Code::TrainingRepayment),
+            (&*step_of("incentives"), Code::ClaimReduction),
+        ];
+        let legs = [
+            (self.training.id, self.incentive_claim.id),
+            (self.incentives.id, self.incentive_claim.id),
+        ];
+        self.lines(payment.id, steps, legs, part)
     }
 
     /// Books that the rest is given up.

@@ -47,6 +47,26 @@ pub struct ClawbackRepaid<'a> {
     pub outstanding: Money,
 }
 
+/// A payment that a claim counts came back through the rail.
+#[derive(Clone, Copy, Debug)]
+pub struct ClawbackReduced<'a> {
+    /// The claim.
+    pub clawback: &'a Clawback,
+    /// How much less is owed.
+    pub amount: Money,
+    /// What is still owed.
+    pub outstanding: Money,
+}
+
+/// The rest of a claim was given up.
+#[derive(Clone, Copy, Debug)]
+pub struct ClawbackWrittenOff<'a> {
+    /// The claim.
+    pub clawback: &'a Clawback,
+    /// How much.
+    pub amount: Money,
+}
+
 /// A payment arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct DisbursementSettled<'a> {

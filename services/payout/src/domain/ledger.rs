@@ -228,6 +228,8 @@ pub enum Code {
     TrainingRepayment,
     /// Incentives are repaid.
     IncentiveRepayment,
+    /// What a person owed came back through the rail.
+    ClaimReduction,
     /// What a person owes is given up.
     WriteOff,
     /// A caller's, in the caller's own numbering. All transfers between accounts of callers have it, and no others.
@@ -471,7 +473,7 @@ impl Booked {
 const CALLER_CODE_PREFIX: &str = "caller-";
 
 impl Code {
-    const OF_PROGRAMME: [Code; 11] = [
+    const OF_PROGRAMME: [Code; 12] = [
         Code::Appropriation,
         Code::Allotment,
         Code::Award,
@@ -482,6 +484,7 @@ impl Code {
         Code::Claim,
         Code::TrainingRepayment,
         Code::IncentiveRepayment,
+        Code::ClaimReduction,
         Code::WriteOff,
     ];
 
@@ -498,6 +501,7 @@ impl Code {
             Code::Claim => Cow::Borrowed("claim"),
             Code::TrainingRepayment => Cow::Borrowed("training-repayment"),
             Code::IncentiveRepayment => Cow::Borrowed("incentive-repayment"),
+            Code::ClaimReduction => Cow::Borrowed("claim-reduction"),
             Code::WriteOff => Cow::Borrowed("write-off"),
             Code::Caller(number) => Cow::Owned(format!("{CALLER_CODE_PREFIX}{number}")),
         }

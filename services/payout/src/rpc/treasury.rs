@@ -171,11 +171,11 @@ impl TreasuryService for Rpc {
         request: Request<pb::ApproveClawbackWriteOffRequest>,
     ) -> Result<Response<pb::Clawback>, Status> {
         let principal = Principal::of(&request)?;
-        let (key, id) = convert::approve_clawback_write_off(principal, request.get_ref())?;
+        let (key, id, seen) = convert::approve_clawback_write_off(principal, request.get_ref())?;
         let approver = &principal.subject;
         Ok(Response::new(
             self.app
-                .approve_clawback_write_off(key, approver, id)
+                .approve_clawback_write_off(key, approver, id, seen)
                 .await?,
         ))
     }
@@ -187,8 +187,15 @@ impl TreasuryService for Rpc {
         let name = &request.get_ref().name;
         let id = names::parse_uuid(name, "clawbacks").ok_or_else(|| Refusal::not_found(name))?;
         let balance = self.app.get_clawback(id).await?;
-        Principal::of(&request)?.authorize(balance.clawback.account_id)?;
-        Ok(Response::new(balance.into()))
+        let principal = Principal::of(&request)?;
+        principal.authorize(balance.clawback.account_id)?;
+        let mut answer = pb::Clawback::from(balance);
+        if principal.account.is_some() {
+            // The person deals with the programme, and not with its operators.
+            answer.write_off_requester.clear();
+            answer.write_off_approver.clear();
+        }
+        Ok(Response::new(answer))
     }
 
     async fn list_clawbacks(

@@ -93,6 +93,28 @@ pub async fn lock(tx: &mut PgConnection, id: Uuid) -> Result<Option<Clawback>, s
     row.map(Clawback::try_from).transpose()
 }
 
+/// Locks the open claims of participations, in the order of their ids, and returns them.
+pub async fn lock_open(
+    tx: &mut PgConnection,
+    participation_ids: &[Uuid],
+) -> Result<Vec<Clawback>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        StoredClawback,
+        "SELECT clawbacks.id, participation_id, account_id, clawbacks.batch, reason, training_minor, incentives_minor,
+                clawbacks.currency, state, due_time, create_time, write_off_requester, write_off_reason,
+                write_off_approver, end_time
+         FROM clawbacks
+         JOIN participation_funds USING (participation_id)
+         WHERE participation_id = ANY($1::uuid[]) AND state = 'OPEN'
+         ORDER BY clawbacks.id
+         FOR NO KEY UPDATE OF clawbacks",
+        participation_ids,
+    )
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter().map(Clawback::try_from).collect()
+}
+
 /// Returns a claim.
 pub async fn find(
     connection: &mut PgConnection,
@@ -181,15 +203,15 @@ pub async fn insert_repayment(
     Ok(())
 }
 
-/// Marks a locked claim that is repaid.
+/// Marks locked claims of which nothing is owed any more.
 pub async fn set_repaid(
     tx: &mut PgConnection,
-    id: Uuid,
+    ids: &[Uuid],
     now: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE clawbacks SET state = 'REPAID', end_time = $2 WHERE id = $1",
-        id,
+        "UPDATE clawbacks SET state = 'REPAID', end_time = $2 WHERE id = ANY($1::uuid[])",
+        ids,
         now,
     )
     .execute(tx)

@@ -27,7 +27,10 @@ pub async fn read(
                   coalesce(sum(amount_minor) FILTER (WHERE code = 'allotment'), 0)::bigint AS "allotted!",
                   (coalesce(sum(amount_minor) FILTER (WHERE code = 'purchase'), 0)
                       - coalesce(sum(amount_minor) FILTER (WHERE code = 'training-repayment'), 0))::bigint AS "spent!",
-                  (coalesce(sum(amount_minor) FILTER (WHERE credit.kind = 'paid'), 0)
+                  -- A repayment of courses that does not come in was one of an incentive that then came back.
+                  (coalesce(sum(amount_minor) FILTER (
+                          WHERE credit.kind = 'paid' OR code = 'training-repayment' AND credit.id IS NULL
+                      ), 0)
                       - coalesce(sum(amount_minor) FILTER (
                           WHERE debit.kind = 'paid' OR code = 'incentive-repayment'
                       ), 0))::bigint AS "incentives!",

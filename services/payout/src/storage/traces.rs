@@ -36,21 +36,26 @@ pub async fn by_region(
                WHERE funds.batch = $1
                GROUP BY funds.region
            ),
-           -- Back from the participations' accounts, and repaid by their persons.
+           -- Back from the participations' accounts, and repaid by their persons. What was repaid of an incentive that then
+           -- came back counts for courses: its transfer is the one from a training-receivable to the incentive-claim.
            of_returns AS (
                SELECT funds.region,
                       sum(amount_minor) FILTER (WHERE accounts.kind = 'training-balance') AS training,
                       sum(amount_minor) FILTER (WHERE accounts.kind = 'training-receivable') AS training_repaid,
-                      sum(amount_minor) FILTER (WHERE accounts.kind = 'incentive-receivable') AS incentives_repaid,
-                      count(DISTINCT funds.participation_id)
-                          FILTER (WHERE accounts.kind IN ('training-receivable', 'incentive-receivable')) AS repayers
+                      sum(CASE
+                          WHEN accounts.kind = 'incentive-receivable' AND credit_account_id = $2 THEN amount_minor
+                          WHEN accounts.kind = 'training-receivable' AND credit_account_id = $5 THEN -amount_minor
+                      END) AS incentives_repaid,
+                      count(DISTINCT funds.participation_id) FILTER (
+                          WHERE accounts.kind IN ('training-receivable', 'incentive-receivable') AND credit_account_id = $2
+                      ) AS repayers
                FROM ledger_transfers AS transfers
                JOIN ledger_accounts AS accounts
                    ON accounts.id = transfers.debit_account_id
                   AND accounts.kind IN ('training-balance', 'training-receivable', 'incentive-receivable')
                JOIN participation_funds AS funds
                    ON funds.participation_id = split_part(accounts.owner, '/', 2)::uuid
-               WHERE transfers.credit_account_id = $2
+               WHERE transfers.credit_account_id IN ($2, $5) AND funds.batch = $1
                GROUP BY funds.region
            ),
            -- Back into the commitments: payments that failed, or arrived and came back.
@@ -62,6 +67,7 @@ pub async fn by_region(
                JOIN participation_funds AS funds
                    ON funds.participation_id = split_part(accounts.owner, '/', 2)::uuid
                WHERE transfers.debit_account_id IN ($3, $4) AND transfers.credit_account_id NOT IN ($2, $4)
+                 AND funds.batch = $1
                GROUP BY funds.region
            ),
            of_payments AS (
@@ -69,11 +75,32 @@ pub async fn by_region(
                       sum(payments.amount_minor) FILTER (WHERE state = 'SETTLED') AS settled,
                       count(*) FILTER (WHERE state = 'SETTLED') AS settled_count,
                       count(DISTINCT payments.participation_id) FILTER (WHERE state = 'SETTLED') AS payees,
-                      sum(payments.amount_minor) FILTER (WHERE state <> 'SETTLED') AS in_flight
+                      sum(payments.amount_minor) FILTER (WHERE state IN ('APPROVED', 'SENT', 'UNKNOWN')) AS in_flight,
+                      count(DISTINCT payments.participation_id)
+                          FILTER (WHERE state = 'CANCELLED' AND funds.return_time IS NULL) AS refunded
                FROM disbursements AS payments
                JOIN participation_funds AS funds USING (participation_id)
-               WHERE payments.batch = $1 AND state IN ('APPROVED', 'SENT', 'UNKNOWN', 'SETTLED')
+               WHERE payments.batch = $1 AND funds.batch = $1
+                 AND state IN ('APPROVED', 'SENT', 'UNKNOWN', 'SETTLED', 'CANCELLED')
                GROUP BY funds.region
+           ),
+           -- Whose money went back, but for some.
+           of_late_returns AS (
+               SELECT region, count(*) AS late_count
+               FROM participation_funds AS funds
+               WHERE batch = $1 AND return_time IS NOT NULL AND (
+                   EXISTS (
+                       SELECT FROM funds_holds AS holds
+                       WHERE holds.participation_id = funds.participation_id AND holds.state = 'HELD'
+                         AND holds.amount_minor > 0
+                   )
+                   OR EXISTS (
+                       SELECT FROM disbursements AS payments
+                       WHERE payments.participation_id = funds.participation_id
+                         AND payments.state IN ('APPROVED', 'SENT', 'UNKNOWN')
+                   )
+               )
+               GROUP BY region
            ),
            of_purchases AS (
                SELECT funds.region, count(DISTINCT holds.participation_id) AS buyers
@@ -85,6 +112,7 @@ pub async fn by_region(
            SELECT of_accounts.region AS "region!", funded_count AS "funded_count!", returned_count AS "returned_count!",
                   coalesce(settled_count, 0) AS "paid_count!", coalesce(buyers, 0) AS "buyers!",
                   coalesce(payees, 0) AS "payees!", coalesce(repayers, 0) AS "repayers!",
+                  coalesce(refunded, 0) AS "refunded!", coalesce(late_count, 0) AS "returning!",
                   (credits - coalesce(of_failures.amount, 0))::bigint AS "allotted!",
                   (training_debits - coalesce(of_returns.training, 0) - coalesce(training_repaid, 0))::bigint AS "spent!",
                   (coalesce(settled, 0) - coalesce(incentives_repaid, 0))::bigint AS "incentives!",
@@ -99,12 +127,14 @@ pub async fn by_region(
            LEFT JOIN of_returns USING (region)
            LEFT JOIN of_failures USING (region)
            LEFT JOIN of_payments USING (region)
+           LEFT JOIN of_late_returns USING (region)
            LEFT JOIN of_purchases USING (region)
            ORDER BY of_accounts.region COLLATE "C""#,
         batch,
         id_of(AccountKind::Returned),
         id_of(AccountKind::RailInFlight),
         id_of(AccountKind::Paid),
+        id_of(AccountKind::IncentiveClaim),
     )
     .fetch_all(connection)
     .await?;
@@ -123,6 +153,8 @@ pub async fn by_region(
         buyers: row.buyers,
         payees: row.payees,
         repayers: row.repayers,
+        refunded: row.refunded,
+        returning: row.returning,
     });
     Ok(region_of.collect())
 }

@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::{
+    notices::take_back,
     traces::assert_traces_agree,
     words::{fields, hold_request, idr, metadata, new_reallocation, reason, request_id, units},
     world::{AWARD, BATCH, Caller, JOB_SEARCH, Participation, World},
@@ -77,7 +78,7 @@ pub(crate) async fn repay(
         .into_inner())
 }
 
-async fn get(world: &World, clawback: &pb::Clawback) -> pb::Clawback {
+pub(crate) async fn get(world: &World, clawback: &pb::Clawback) -> pb::Clawback {
     let request = pb::GetClawbackRequest {
         name: clawback.name.clone(),
     };
@@ -86,25 +87,36 @@ async fn get(world: &World, clawback: &pb::Clawback) -> pb::Clawback {
 }
 
 pub(crate) async fn ask_for_write_off(
+    treasury: TreasuryServiceClient<Caller>,
+    clawback: &pb::Clawback,
+) -> Result<pb::Clawback, Status> {
+    ask_because(treasury, clawback, "DECEASED").await
+}
+
+async fn ask_because(
     mut treasury: TreasuryServiceClient<Caller>,
     clawback: &pb::Clawback,
+    reason: &str,
 ) -> Result<pb::Clawback, Status> {
     let request = pb::RequestClawbackWriteOffRequest {
         request_id: request_id(),
         name: clawback.name.clone(),
-        reason: "DECEASED".to_owned(),
+        reason: reason.to_owned(),
     };
     let answer = treasury.request_clawback_write_off(request).await?;
     Ok(answer.into_inner())
 }
 
+/// Approves what a clawback showed when it was seen.
 pub(crate) async fn approve_write_off(
     mut treasury: TreasuryServiceClient<Caller>,
-    clawback: &pb::Clawback,
+    seen: &pb::Clawback,
 ) -> Result<pb::Clawback, Status> {
     let request = pb::ApproveClawbackWriteOffRequest {
         request_id: request_id(),
-        name: clawback.name.clone(),
+        name: seen.name.clone(),
+        requester: seen.write_off_requester.clone(),
+        reason: seen.write_off_reason.clone(),
     };
     let answer = treasury.approve_clawback_write_off(request).await?;
     Ok(answer.into_inner())
@@ -339,16 +351,21 @@ async fn two_different_people_write_off_what_is_left(db: PgPool) {
     let clawback = create(&world, &person).await.unwrap();
     repay(&world, &clawback, 100_000).await.unwrap();
 
-    let unasked = approve_write_off(other_operator(&world), &clawback)
+    let imagined = pb::Clawback {
+        write_off_requester: "serviceAccounts/operator".to_owned(),
+        write_off_reason: "DECEASED".to_owned(),
+        ..clawback.clone()
+    };
+    let unasked = approve_write_off(other_operator(&world), &imagined)
         .await
         .unwrap_err();
     let asked = ask_for_write_off(world.treasury(), &clawback)
         .await
         .unwrap();
-    let own = approve_write_off(world.treasury(), &clawback)
+    let own = approve_write_off(world.treasury(), &asked)
         .await
         .unwrap_err();
-    let approved = approve_write_off(other_operator(&world), &clawback)
+    let approved = approve_write_off(other_operator(&world), &asked)
         .await
         .unwrap();
     let again = ask_for_write_off(world.treasury(), &clawback)
@@ -379,6 +396,152 @@ async fn two_different_people_write_off_what_is_left(db: PgPool) {
     // What was given up stays spent and paid.
     let trace = world.trace(BATCH).await;
     assert_eq!(units(trace.spent) + units(trace.incentives), OWED - 100_000);
+    let told: Vec<pb::ClawbackWrittenOff> = world.told().await;
+    assert_eq!(
+        (told.len(), units(told[0].amount.clone())),
+        (1, OWED - 100_000)
+    );
+    assert_traces_agree(&world, BATCH, &[person]).await;
+    world.assert_sound().await;
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_write_off_is_approved_as_it_was_seen_or_not_at_all(db: PgPool) {
+    let (world, person) = with_spender(db).await;
+    let clawback = create(&world, &person).await.unwrap();
+    let third = || TreasuryServiceClient::new(world.service_account("third"));
+    let seen = ask_for_write_off(world.treasury(), &clawback)
+        .await
+        .unwrap();
+
+    let replaced = ask_because(world.treasury(), &clawback, "ABROAD").await;
+    let other_reason = approve_write_off(third(), &seen).await.unwrap_err();
+    let by_another = ask_for_write_off(other_operator(&world), &clawback).await;
+    let other_requester = approve_write_off(third(), &seen).await.unwrap_err();
+    let still_open = get(&world, &clawback).await;
+    let approved = approve_write_off(third(), &still_open).await.unwrap();
+
+    for (refused, actual) in [
+        (other_reason, replaced.unwrap()),
+        (other_requester, by_another.unwrap()),
+    ] {
+        assert_eq!(
+            (refused.code(), reason(&refused)),
+            (Code::FailedPrecondition, "WRITE_OFF_REPLACED".to_owned())
+        );
+        assert_eq!(metadata(&refused, "requester"), actual.write_off_requester);
+        assert_eq!(metadata(&refused, "reason"), actual.write_off_reason);
+    }
+    assert_eq!(still_open.state(), State::Open);
+    assert_eq!(approved.state(), State::WrittenOff);
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn what_the_rail_takes_back_is_owed_no_more(db: PgPool) {
+    let (world, person) = with_spender(db).await;
+    let clawback = create(&world, &person).await.unwrap();
+
+    take_back(&world, &person).await;
+    take_back(&world, &person).await;
+
+    let reduced = get(&world, &clawback).await;
+    assert_eq!(
+        (reduced.state(), units(reduced.outstanding)),
+        (State::Open, BOUGHT)
+    );
+    let trace = world.trace(BATCH).await;
+    assert_eq!((units(trace.spent), units(trace.incentives)), (BOUGHT, 0));
+    assert_eq!(units(trace.returned), AWARD - BOUGHT);
+    let told: Vec<pb::ClawbackReduced> = world.told().await;
+    let told: Vec<(i64, i64)> = told
+        .into_iter()
+        .map(|it| (units(it.amount), units(it.outstanding)))
+        .collect();
+    assert_eq!(told, [(JOB_SEARCH, BOUGHT)]);
+    let repaid = repay(&world, &clawback, BOUGHT).await.unwrap();
+    assert_eq!(repaid.state(), State::Repaid);
+    assert_eq!(units(world.trace(BATCH).await.returned), AWARD);
+    assert_traces_agree(&world, BATCH, &[person]).await;
+    world.assert_sound().await;
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn what_was_repaid_of_an_incentive_that_comes_back_counts_for_courses(db: PgPool) {
+    let world = World::with_budget(db, 2).await;
+    let people = world.award(2).await;
+    let mut left_together = 0;
+    // A part of the incentive is repaid, and all of it with a part of the courses.
+    for (i, (person, paid)) in people.iter().zip([100_000, 700_000]).enumerate() {
+        let bought = hold_request(person, BOUGHT);
+        world.hold(&bought).await.unwrap();
+        world.capture(&bought).await.unwrap();
+        world.ready(person, &format!("62811{i:07}")).await;
+        world.approve_all().await;
+        world.app.send_round().await.unwrap();
+        world.revoke(&[*person]).await;
+        let clawback = create(&world, person).await.unwrap();
+        repay(&world, &clawback, paid).await.unwrap();
+
+        take_back(&world, person).await;
+
+        let left = OWED - paid - JOB_SEARCH;
+        left_together += left;
+        assert_eq!(units(get(&world, &clawback).await.outstanding), left);
+        assert_traces_agree(&world, BATCH, &people).await;
+    }
+
+    let trace = world.trace(BATCH).await;
+    assert_eq!(
+        (units(trace.spent), units(trace.incentives)),
+        (left_together, 0)
+    );
+    assert_eq!(units(trace.returned), 2 * AWARD - left_together);
+    world.assert_sound().await;
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_claim_of_an_incentive_alone_ends_when_the_rail_takes_it_back(db: PgPool) {
+    let world = World::with_budget(db, 1).await;
+    let person = world.many_ready(1).await[0];
+    world.approve_all().await;
+    world.app.send_round().await.unwrap();
+    world.revoke(&[person]).await;
+    let clawback = create(&world, &person).await.unwrap();
+    repay(&world, &clawback, 100_000).await.unwrap();
+
+    take_back(&world, &person).await;
+
+    let ended = get(&world, &clawback).await;
+    assert_eq!(
+        (ended.state(), units(ended.outstanding)),
+        (State::Repaid, 0)
+    );
+    assert!(ended.end_time.is_some());
+    let late = repay(&world, &clawback, 1).await.unwrap_err();
+    assert_eq!(reason(&late), "CLAWBACK_ENDED");
+    // The 100,000 that came back twice is the person's to ask back.
+    let trace = world.trace(BATCH).await;
+    assert_eq!(
+        (units(trace.incentives), units(trace.returned)),
+        (-100_000, AWARD + 100_000)
+    );
+    assert_traces_agree(&world, BATCH, &[person]).await;
+    world.assert_sound().await;
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_repayment_and_a_reversal_at_the_same_time_are_both_taken_off(db: PgPool) {
+    let (world, person) = with_spender(db).await;
+    let clawback = create(&world, &person).await.unwrap();
+
+    let (repaid, ()) = tokio::join!(
+        repay(&world, &clawback, JOB_SEARCH),
+        take_back(&world, &person)
+    );
+
+    repaid.unwrap();
+    let left = get(&world, &clawback).await;
+    assert_eq!(units(left.outstanding), OWED - 2 * JOB_SEARCH);
     assert_traces_agree(&world, BATCH, &[person]).await;
     world.assert_sound().await;
 }
@@ -426,10 +589,21 @@ async fn a_person_sees_their_own_clawback_and_nobody_else_s(db: PgPool) {
     let mut other = TreasuryServiceClient::new(world.owner(Uuid::now_v7()));
 
     let own = owner.get_clawback(request.clone()).await.unwrap();
-    let of_another = other.get_clawback(request).await.unwrap_err();
+    let of_another = other.get_clawback(request.clone()).await.unwrap_err();
+    ask_for_write_off(world.treasury(), &clawback)
+        .await
+        .unwrap();
+    let asked = owner.get_clawback(request).await.unwrap().into_inner();
     let created = owner.create_clawback(create_request(&person)).await;
 
     assert_eq!(own.into_inner(), clawback);
+    assert_eq!(
+        (
+            asked.write_off_requester.as_str(),
+            asked.write_off_reason.as_str()
+        ),
+        ("", "DECEASED")
+    );
     assert_eq!(reason(&of_another), "NOT_OWNER");
     assert_eq!(reason(&created.unwrap_err()), "PERMISSION_MISSING");
 }
@@ -471,7 +645,10 @@ async fn a_clawback_s_bad_requests_are_told_all_that_is_wrong(db: PgPool) {
         ["request_id", "clawback", "amount", "receipt"]
     );
     assert_eq!(fields(&ask.unwrap_err()), ["request_id", "name", "reason"]);
-    assert_eq!(fields(&approve.unwrap_err()), ["request_id", "name"]);
+    assert_eq!(
+        fields(&approve.unwrap_err()),
+        ["request_id", "name", "requester", "reason"]
+    );
     assert_eq!(fields(&list.unwrap_err()), ["batch", "state", "page_size"]);
     assert_eq!(
         fields(&statement.unwrap_err()),

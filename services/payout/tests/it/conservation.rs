@@ -10,7 +10,7 @@ use sqlx::PgPool;
 
 use crate::{
     bank::Fault,
-    clawbacks,
+    clawbacks, notices,
     traces::assert_traces_agree,
     words::{awarded, batch_request, hold_request, new_reallocation, revoked},
     world::{AWARD, BATCH, Participation, World},
@@ -44,6 +44,7 @@ enum Step {
     RevokeAndClaim(usize),
     Repay(usize, i64),
     WriteOff(usize),
+    TakeBack(usize),
 }
 
 fn a_step() -> impl Strategy<Value = Step> {
@@ -83,6 +84,7 @@ fn a_last_step() -> impl Strategy<Value = Step> {
         6 => (0..100_usize).prop_map(Step::RevokeAndClaim),
         4 => (0..100_usize, 1..1_000_000_i64).prop_map(|(which, amount)| Step::Repay(which, amount)),
         1 => (0..100_usize).prop_map(Step::WriteOff),
+        4 => (0..100_usize).prop_map(Step::TakeBack),
         3 => (0..100_usize).prop_map(Step::Capture),
         1 => (0..100_usize).prop_map(Step::Release),
         2 => Just(Step::Send(None)),
@@ -213,9 +215,21 @@ async fn take(world: &World, known: &mut Known, step: Step) {
         }
         Step::WriteOff(which) => {
             if let Some(clawback) = known.clawbacks.get(which % known.clawbacks.len().max(1)) {
-                let _ = clawbacks::ask_for_write_off(world.treasury(), clawback).await;
-                let _ =
-                    clawbacks::approve_write_off(clawbacks::other_operator(world), clawback).await;
+                let asked = clawbacks::ask_for_write_off(world.treasury(), clawback).await;
+                if let Ok(asked) = asked {
+                    let approver = clawbacks::other_operator(world);
+                    clawbacks::approve_write_off(approver, &asked)
+                        .await
+                        .unwrap();
+                }
+            }
+        }
+        Step::TakeBack(which) => {
+            // From somebody who owes it: others' payments come back as they would without a claim.
+            if let Some(clawback) = known.clawbacks.get(which % known.clawbacks.len().max(1)) {
+                let is_debtor = |person: &&Participation| person.name() == clawback.participation;
+                let person = known.people.iter().find(is_debtor).unwrap();
+                notices::take_back(world, person).await;
             }
         }
     }
@@ -242,7 +256,7 @@ async fn money_is_all_there(db: PgPool, seed: u8) {
     assert_traces_agree(&world, BATCH, &known.people).await;
     world.assert_sound().await;
     let settled = world.trace(BATCH).await.paid_count;
-    // Whoever has a settled payment was credited; what is in doubt may have been.
+    // Whoever has a settled payment was credited, and whoever's was taken back; what is in doubt may have been.
     let credited: u32 = world
         .bank
         .entries()
@@ -253,10 +267,15 @@ async fn money_is_all_there(db: PgPool, seed: u8) {
         r#"SELECT count(*) AS "count!" FROM disbursements WHERE state IN ('SENT', 'UNKNOWN')"#
     );
     let in_doubt = in_doubt.fetch_one(&world.db).await.unwrap();
-    assert!(settled <= i64::from(credited) && i64::from(credited) <= settled + in_doubt);
+    let reversed =
+        sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM disbursement_reversals"#);
+    let reversed = reversed.fetch_one(&world.db).await.unwrap();
+    let arrived = settled + reversed;
+    assert!(arrived <= i64::from(credited) && i64::from(credited) <= arrived + in_doubt);
+    let reduced = world.told::<pb::ClawbackReduced>().await.len();
     assert!(
-        settled > 0 && !known.holds.is_empty() && !known.clawbacks.is_empty(),
-        "the steps reached little: {settled} payments, {} holds, {} clawbacks",
+        settled > 0 && reduced > 0 && !known.holds.is_empty() && !known.clawbacks.is_empty(),
+        "the steps reached little: {settled} payments, {} holds, {} clawbacks, {reduced} reduced",
         known.holds.len(),
         known.clawbacks.len()
     );

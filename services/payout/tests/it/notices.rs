@@ -40,6 +40,20 @@ async fn take(world: &World, notice: &BankNotice) -> Result<(), NoticeError> {
     world.app.take_notice(&signed).await
 }
 
+/// Lets the rail take back all that a person has got, and payout hear of it.
+pub(crate) async fn take_back(world: &World, person: &Participation) {
+    for payment in world.payments(person).await {
+        if payment.state() == State::Settled {
+            world.bank.take_back(&payment.reference);
+            let notice = world
+                .bank
+                .notice(&payment.reference, "04", world.clock.now());
+            take(world, &notice).await.unwrap();
+        }
+    }
+    world.app.inquire_round().await.unwrap();
+}
+
 #[sqlx::test(migrator = "payout::storage::MIGRATOR")]
 async fn a_notice_makes_the_inquiry_due_and_is_not_believed(db: PgPool) {
     let (world, person, reference) = one_sent(db, &[Fault::Pending]).await;

@@ -23,6 +23,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::{
+    clawbacks,
     statements::{Expected, Format, Model, Order, OrderState},
     words::{fields, metadata, reason, request_id, units},
     world::{BATCH, Caller, INCENTIVES, JOB_SEARCH, Participation, TRAINING, World},
@@ -613,6 +614,34 @@ async fn a_return_that_comes_twice_opens_the_right_once(db: PgPool) {
     let third = import(&world, &third).await.unwrap();
     assert_eq!(kinds(&world, &third).await, [Kind::ReturnedTwice]);
     assert_eq!(world.payment_state(&person).await, State::Settled);
+    world.assert_sound().await;
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn money_that_comes_back_after_a_clawback_is_owed_no_more(db: PgPool) {
+    let (world, person, payment) = one_settled(db).await;
+    world.revoke(&[person]).await;
+    let clawback = clawbacks::create(&world, &person).await.unwrap();
+    let reference = payment.reference.as_str();
+    let lines = [
+        ("DEBIT", JOB_SEARCH, "B1", reference, ""),
+        ("CREDIT", JOB_SEARCH, "B2", reference, "AC04"),
+    ];
+
+    import(&world, &statement("S1", TODAY, 1_000_000, &lines))
+        .await
+        .unwrap();
+
+    let ended = clawbacks::get(&world, &clawback).await;
+    assert_eq!(
+        (ended.state(), units(ended.outstanding)),
+        (pb::clawback::State::Repaid, 0)
+    );
+    let trace = world.trace(BATCH).await;
+    assert_eq!(
+        (units(trace.returned), units(trace.incentives)),
+        (TRAINING + INCENTIVES, 0)
+    );
     world.assert_sound().await;
 }
 

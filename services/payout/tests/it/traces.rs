@@ -1,9 +1,13 @@
 //! Where money is: by region, by participation, by fiscal year.
 
-use chassis::money::Currency;
+use chassis::{money::Currency, paging::PageRequest};
+use payout::domain::trace::RegionTrace;
 use proto::{
     enrollment::v1 as enrollment_pb,
-    payout::v1::{self as pb, treasury_service_client::TreasuryServiceClient},
+    payout::v1::{
+        self as pb, resolve_disbursement_request::Resolution,
+        treasury_service_client::TreasuryServiceClient,
+    },
 };
 use sqlx::PgPool;
 use time::Duration;
@@ -159,6 +163,113 @@ async fn a_region_of_a_few_people_is_withheld_and_the_smallest_other_with_it(db:
     };
     let unknown = world.treasury().trace_region_funds(unknown).await;
     assert_eq!(unknown.unwrap_err().code(), Code::NotFound);
+}
+
+/// Counts the regions of a batch, unless the answer takes longer than a moment; then the caller goes away.
+async fn count_within(world: &World, batch: &str, patience: std::time::Duration) -> Option<usize> {
+    let filter = pb::TraceRegionFundsRequest {
+        batch: batch.to_owned(),
+        ..Default::default()
+    };
+    let page = PageRequest::parse(0, "", &filter).unwrap();
+    let answer = tokio::time::timeout(patience, world.app.trace_region_funds(batch, page)).await;
+    Some(answer.ok()?.unwrap().0.regions.len())
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn one_reading_is_made_at_a_time_and_goes_on_without_its_caller(db: PgPool) {
+    const MOMENT: std::time::Duration = std::time::Duration::from_millis(300);
+    const LONG: std::time::Duration = std::time::Duration::from_secs(20);
+    let world = World::with_budget(db, 30).await;
+    world.allot("dipa-2026", "batches/49", AWARD).await;
+    world.allot("dipa-2026", "batches/50", AWARD).await;
+    award_in(&world, "31", 12).await;
+    assert_eq!(count_within(&world, BATCH, LONG).await, Some(1));
+    world.clock.advance_by(Duration::minutes(2));
+    assert_eq!(count_within(&world, "batches/50", LONG).await, Some(0));
+    award_in(&world, "32", 12).await;
+    let mut reader_waits = world.db.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE funds_holds IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *reader_waits)
+        .await
+        .unwrap();
+
+    let gone = count_within(&world, BATCH, MOMENT).await;
+    let as_read_last = count_within(&world, BATCH, LONG).await;
+    let kept = count_within(&world, "batches/50", LONG).await;
+    let never_read = count_within(&world, "batches/49", MOMENT).await;
+    let readings = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM pg_stat_activity
+           WHERE datname = current_database() AND wait_event_type = 'Lock'"#
+    );
+    let readings = readings.fetch_one(&world.db).await.unwrap();
+    reader_waits.rollback().await.unwrap();
+
+    assert_eq!((gone, as_read_last, kept), (None, Some(1), Some(0)));
+    assert_eq!((never_read, readings), (None, 1));
+    // It waits for its turn, and what was read meanwhile is there.
+    assert_eq!(count_within(&world, "batches/49", LONG).await, Some(0));
+    let mut no_reader = world.db.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE funds_holds IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *no_reader)
+        .await
+        .unwrap();
+    assert_eq!(count_within(&world, BATCH, LONG).await, Some(2));
+}
+
+#[sqlx::test(migrator = "payout::storage::MIGRATOR")]
+async fn a_few_refunds_and_late_returns_withhold_their_regions(db: PgPool) {
+    let world = World::with_budget(db, 84).await;
+    let refunded = award_in(&world, "31", 12).await;
+    let late = award_in(&world, "32", 12).await;
+    for (region, count) in [("33", 12), ("34", 24), ("35", 24)] {
+        award_in(&world, region, count).await;
+    }
+    // One is suspected, and refunded.
+    world.ready(&refunded[0], "6281100000001").await;
+    world.approve_all().await;
+    world.bank.fail_next(&[Fault::Refuse("4031803")]);
+    world.app.send_round().await.unwrap();
+    world
+        .resolve(&refunded[0], Resolution::Refund)
+        .await
+        .unwrap();
+    // All money of a region went back, but for that of two people: one has a payment under way and a hold, one a hold.
+    world.ready(&late[0], "6281100000002").await;
+    world.approve_all().await;
+    world.bank.fail_next(&[Fault::Pending]);
+    world.app.send_round().await.unwrap();
+    for person in &late[..2] {
+        world.hold(&hold_request(person, 100_000)).await.unwrap();
+    }
+    world.hold(&hold_request(&late[2], 0)).await.unwrap();
+    world.revoke(&late).await;
+
+    let regions = trace_regions(&world, 0).await;
+
+    let counts: Vec<[i64; 3]> = read_regions(&world, BATCH)
+        .await
+        .iter()
+        .map(|it| [it.returned_count, it.refunded, it.returning])
+        .collect();
+    assert_eq!(
+        counts,
+        [[0, 1, 0], [12, 0, 2], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
+    );
+    let withheld: Vec<&str> = regions
+        .iter()
+        .filter(|region| region.suppressed)
+        .map(|region| region.region.as_str())
+        .collect();
+    assert_eq!(withheld, ["31", "32"]);
+}
+
+async fn read_regions(world: &World, batch: &str) -> Vec<RegionTrace> {
+    let mut connection = world.db.acquire().await.unwrap();
+    let currency = Currency::from_code("IDR").unwrap();
+    payout::storage::traces::by_region(&mut connection, batch, currency)
+        .await
+        .unwrap()
 }
 
 fn trace_request(participation: &Participation) -> pb::TraceParticipationFundsRequest {
@@ -423,11 +534,7 @@ async fn money_that_goes_back_after_the_year_shows_in_the_year_of_the_return(db:
 /// Checks that regions, participations and the fiscal year hold what a batch holds; its budget counts for no region.
 pub(crate) async fn assert_traces_agree(world: &World, batch: &str, people: &[Participation]) {
     let trace = world.trace(batch).await;
-    let mut connection = world.db.acquire().await.unwrap();
-    let currency = Currency::from_code("IDR").unwrap();
-    let regions = payout::storage::traces::by_region(&mut connection, batch, currency)
-        .await
-        .unwrap();
+    let regions = read_regions(world, batch).await;
     let mut of_people = [0; 5];
     for person in people {
         let request = trace_request(person);

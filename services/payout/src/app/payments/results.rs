@@ -10,7 +10,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::{
-    App, is_lost_race,
+    App,
+    clawbacks::OpenClaims,
+    is_lost_race,
     ledger::{apply, first_refusal},
     returns::tell_late_returns,
 };
@@ -122,6 +124,12 @@ pub(in crate::app) async fn write(
         .iter()
         .map(|(line, outcome)| (line.id, *outcome))
         .collect();
+    let ended: Vec<Uuid> = returned
+        .iter()
+        .filter(|(_, is_returned)| **is_returned)
+        .map(|(id, _)| *id)
+        .collect();
+    let mut claims = OpenClaims::lock(tx, &ended).await?;
     let mut lines = orders::lock_sent(tx, &keys).await?;
     // Of a payment that was settled meanwhile, or was in doubt, nothing counts but that it is paid or was taken back.
     lines.retain(|line| {
@@ -139,22 +147,22 @@ pub(in crate::app) async fn write(
             .unwrap_or(false)
     };
     let was_settled = |line: &Disbursement| line.state == DisbursementState::Settled;
-    let transfer_of = |line: &Disbursement| match outcome_of[&line.id] {
-        Outcome::Settled if was_settled(line) => None,
-        Outcome::Settled => Some(line.settle()),
-        Outcome::Failed(_) if was_settled(line) => Some(line.reverse(is_returned(line))),
+    let transfers_of = |line: &Disbursement| match outcome_of[&line.id] {
+        Outcome::Settled if was_settled(line) => Vec::new(),
+        Outcome::Settled => vec![line.settle()],
+        Outcome::Failed(_) if was_settled(line) => claims.reverse(line, is_returned(line)),
         outcome @ Outcome::Failed(_) => {
-            Some(line.take_back(is_returned(line) || outcome.is_refund()))
+            vec![line.take_back(is_returned(line) || outcome.is_refund())]
         }
-        Outcome::Unknown | Outcome::NotSent => None,
+        Outcome::Unknown | Outcome::NotSent => Vec::new(),
     };
-    let transfers: Vec<Option<Transfer>> = lines.iter().map(transfer_of).collect();
+    let transfers: Vec<Vec<Transfer>> = lines.iter().map(transfers_of).collect();
     let booked: Vec<Transfer> = transfers.iter().flatten().cloned().collect();
     let mut verdicts = apply(tx, &booked, now).await?.into_iter();
     let mut written = Vec::with_capacity(lines.len());
-    for (line, transfer) in lines.iter().zip(&transfers) {
-        let verdict = transfer.as_ref().and_then(|_| verdicts.next());
-        match first_refusal(verdict.into_iter().collect()) {
+    for (line, transfers) in lines.iter().zip(&transfers) {
+        let of_line = verdicts.by_ref().take(transfers.len());
+        match first_refusal(of_line.collect()) {
             None => written.push((line, outcome_of[&line.id])),
             // A fault of ours: the line stays undecided, and the others go on.
             Some(refusal) => tracing::error!(
@@ -178,6 +186,7 @@ pub(in crate::app) async fn write(
         })
         .collect();
     orders::update_all(tx, &changes, now).await?;
+    claims.close(tx, now).await?;
     revive_replaced(tx, &written).await?;
     let returns: Vec<(&str, Uuid, Money)> = written
         .iter()

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{NO_BATCH, answers::timestamp, is_batch, positive};
 use crate::{
-    domain::clawback::{ClawbackBalance, ClawbackState},
+    domain::clawback::{ClawbackBalance, ClawbackState, WriteOffRequest},
     storage::clawbacks::Filter,
 };
 
@@ -98,7 +98,7 @@ pub(in crate::rpc) fn request_clawback_write_off(
 pub(in crate::rpc) fn approve_clawback_write_off(
     principal: &Principal,
     request: &pb::ApproveClawbackWriteOffRequest,
-) -> Result<(RequestKey, Uuid), Refusal> {
+) -> Result<(RequestKey, Uuid, WriteOffRequest), Refusal> {
     let mut violations = Violations::new();
     let key = RequestKey::parse(
         "ApproveClawbackWriteOff",
@@ -112,7 +112,14 @@ pub(in crate::rpc) fn approve_clawback_write_off(
         "name",
         NO_CLAWBACK,
     );
-    violations.finish(key.zip(id))
+    violations.check(!request.requester.is_empty(), "requester", "is empty");
+    violations.check(is_reason(&request.reason), "reason", NO_REASON);
+    let (key, id) = violations.finish(key.zip(id))?;
+    let seen = WriteOffRequest {
+        requester: request.requester.clone(),
+        reason: request.reason.clone(),
+    };
+    Ok((key, id, seen))
 }
 
 pub(in crate::rpc) fn list_clawbacks(
