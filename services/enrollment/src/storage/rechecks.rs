@@ -53,20 +53,20 @@ pub async fn mark_changed(
 ) -> Result<(), sqlx::Error> {
     let (account_ids, change_times): (Vec<Uuid>, Vec<OffsetDateTime>) =
         changes.iter().copied().unzip();
-    // OFFSET 0 keeps the participations to those of the changes. Of a batch that was just awarded the statistics know
-    // nothing, and the newest decisions on all its participants would be looked up.
+    // Of a batch that was just awarded the statistics know nothing. OFFSET 0 leaves the index by account as the only way
+    // to the participations: by the batch, all its participants are read for each change.
     sqlx::query!(
         "INSERT INTO rechecks (participation_id, mark_id, next_attempt_time)
          SELECT p.participation_id, $4, $5
          FROM unnest($2::uuid[], $3::timestamptz[]) AS change (account_id, change_time)
-         CROSS JOIN LATERAL (SELECT participation_id, application_id, state FROM participations
-                             WHERE account_id = change.account_id AND batch_id = $1
+         CROSS JOIN LATERAL (SELECT participation_id, application_id, batch_id, state FROM participations
+                             WHERE account_id = change.account_id
                              OFFSET 0) AS p
          CROSS JOIN LATERAL (SELECT facts_change_time FROM decisions
                              WHERE application_id = p.application_id
                              ORDER BY stage DESC
                              LIMIT 1) AS d
-         WHERE d.facts_change_time IS DISTINCT FROM change.change_time AND p.state <> 'REVOKED'
+         WHERE p.batch_id = $1 AND d.facts_change_time IS DISTINCT FROM change.change_time AND p.state <> 'REVOKED'
          ORDER BY p.participation_id
          ON CONFLICT (participation_id) DO UPDATE
          SET mark_id = excluded.mark_id, next_attempt_time = excluded.next_attempt_time",
